@@ -1,0 +1,1 @@
+"""Citrus Agent: agentic tool use in medical imaging with traceable evidence. Importing it loads neither torch nor transformers."""

@@ -1,0 +1,1 @@
+"""Faces: files in and out, the command line. Knows every room."""

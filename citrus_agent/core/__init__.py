@@ -1,0 +1,1 @@
+"""Nouns, evidence graph, trace, verifier, protocols, errors, settings. Knows nobody."""

@@ -1,0 +1,1 @@
+"""Guidelines: corpus, retrieval, executable rules. Knows core only."""

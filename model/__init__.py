@@ -1,0 +1,1 @@
+"""Citrus-V: heads, planner language model, training and evaluation. Knows core only."""
