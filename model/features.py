@@ -75,6 +75,6 @@ def _compute(items: Sequence[Item], variant: int, embeddings_path: Path, masks_p
         with torch.inference_mode():
             embeddings[index] = encoder(to_tensor(image[0, 0].numpy().astype(np.float32)))[0].numpy()
         if report and index % 50 == 0:
-            print(f"variant {variant}: {index} of {len(items)} images embedded", flush=True)  # noqa: T201
+            print(f"variant {variant}: {index} of {len(items)} images embedded", flush=True)
     embeddings.flush()
     np.save(masks_path, masks)

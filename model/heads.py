@@ -1,4 +1,4 @@
-"""The grounding heads as core protocols: detector, segmenter, classifier over one shared image embedding. Knows no evidence and no graph."""
+"""The grounding heads as core protocols: detector, segmenter and classifier over one image embedding. Knows no evidence and no graph."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ class GroundingModel:
             output = head(self._tensor(embedding))
             lesion = functional.interpolate(output.lesion, size=(SIDE, SIDE), mode="bilinear", align_corners=False)[0, 0]
             finding = output.finding.softmax(1)[0].tolist()
-        return Reading(lesion.cpu().numpy(), dict(zip(FINDINGS, finding, strict=True)), domain.score(embedding))
+        agreed = agree(dict(zip(FINDINGS, finding, strict=True)), float(lesion.max()))
+        return Reading(lesion.cpu().numpy(), agreed, domain.score(embedding))
 
     def _tensor(self, array: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.array(array))[None].to(self.encoder.device)
@@ -126,7 +127,7 @@ class NanoClassifier(_View):
 
 
 class NanoDetector(_View):
-    """Lesion boxes: connected components of the lesion map, none where the finding is normal."""
+    """Lesion boxes: connected components of the lesion map."""
 
     def detect(self, image: Image) -> Sequence[Detection]:
         """Boxes in source pixels, best first."""
@@ -170,9 +171,19 @@ class Component:
     score: float
 
 
+def agree(finding: dict[str, float], peak: float) -> dict[str, float]:
+    """Finding probabilities in which ``normal`` is no more likely than the lesion map's peak logit allows; they still sum to 1."""
+    normal = min(finding["normal"], 1 / (1 + float(np.exp(peak))))
+    share = (1 - normal) / max(1e-6, 1 - finding["normal"])
+    return {name: normal if name == "normal" else value * share for name, value in finding.items()}
+
+
 def components(reading: Reading) -> list[Component]:
-    """Lesions in a reading, best first: connected parts of the map above one half, with the mean probability inside as score."""
-    labels, count = ndimage.label(reading.lesion > 0)
+    """Lesions in a reading, best first, none where normal is likelier; the mean probability inside is the score.
+
+    A lesion is a connected part of the map within two logits of its peak, or above one half where the peak is higher than that.
+    """
+    labels, _ = ndimage.label(reading.lesion > min(0.0, float(reading.lesion.max()) - 2))
     present = 1 - reading.finding["normal"]
     found = []
     for index, where in enumerate(ndimage.find_objects(labels), start=1):

@@ -59,4 +59,4 @@ class Case:
         """The float32 (H, W) probability in 0..1, or None when the mask has none."""
         if mask.probability_blob is None:
             return None
-        return decode_png(self.blobs.get(mask.probability_blob)).astype(np.float32) / 255
+        return decode_png(self.blobs.get(mask.probability_blob)).astype(np.float32) / np.float32(255)

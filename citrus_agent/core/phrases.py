@@ -43,7 +43,7 @@ def phrase(item: Evidence) -> str:
         case "finding":
             return words(item.value) if item.score is None else f"{words(item.value)} (probability {number(item.score)})"
         case "region":
-            return "x {:.0f} to {:.0f}, y {:.0f} to {:.0f} px".format(item.box[0], item.box[2], item.box[1], item.box[3])
+            return f"x {item.box[0]:.0f} to {item.box[2]:.0f}, y {item.box[1]:.0f} to {item.box[3]:.0f} px"
         case "mask":
             return f"{item.area_px} px²"
         case "passage":

@@ -74,7 +74,9 @@ class Detector(Head, Protocol):
 class Segmenter(Head, Protocol):
     """Outlines what a prompt points at. ``seg`` True asks for the head's own automatic outline of the (box's) lesion."""
 
-    def segment(self, image: Image, *, box: Box | None = None, point: tuple[float, float] | None = None, seg: bool = False) -> Segmentation: ...
+    def segment(
+        self, image: Image, *, box: Box | None = None, point: tuple[float, float] | None = None, seg: bool = False
+    ) -> Segmentation: ...
 
 
 @runtime_checkable

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Modality = Literal["US", "MG", "CT", "MR", "CR", "DX", "PT", "NM", "XC", "SM", "OP", "OT", "unknown"]
 Laterality = Literal["left", "right", "unknown"]

@@ -8,7 +8,7 @@ from citrus_agent.model.busi import FOLDS, Item, fold_of
 from citrus_agent.model.domain import Domain
 from citrus_agent.model.features import augment
 from citrus_agent.model.grounding import FINDINGS, GroundingHead
-from citrus_agent.model.heads import Reading, components, fuse
+from citrus_agent.model.heads import Reading, agree, components, fuse
 from citrus_agent.model.litemedsam import squash, to_source, to_square
 
 
@@ -47,7 +47,18 @@ def test_components_are_sorted_small_ones_left_out_and_none_when_normal():
     found = components(Reading(lesion, {"normal": 0.1, "benign_looking": 0.5, "suspicious": 0.4}, 1.0))
     assert [c.box.tolist() for c in found] == [[[100, 100], [149, 149]], [[10, 10], [59, 59]]]
     assert found[0].score > found[1].score
+    faint = np.full((256, 256), -9.0, np.float32)
+    faint[10:60, 10:60] = -1.0
+    assert len(components(Reading(faint, {"normal": 0.3, "benign_looking": 0.5, "suspicious": 0.2}, 1.0))) == 1
     assert components(Reading(lesion, {"normal": 0.9, "benign_looking": 0.1, "suspicious": 0.0}, 1.0)) == []
+
+
+def test_a_marked_lesion_and_a_normal_finding_cannot_stand_together():
+    agreed = agree({"normal": 0.9, "benign_looking": 0.06, "suspicious": 0.04}, peak=2.0)
+    assert agreed["normal"] < 0.5
+    assert sum(agreed.values()) == pytest.approx(1)
+    assert agreed["benign_looking"] / agreed["suspicious"] == pytest.approx(1.5)
+    assert agree({"normal": 0.9, "benign_looking": 0.06, "suspicious": 0.04}, peak=-4.0)["normal"] == pytest.approx(0.9)
 
 
 def test_fuse_lets_neither_map_silence_the_other():
