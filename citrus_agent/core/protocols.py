@@ -54,36 +54,51 @@ class Head(Protocol):
     """What all heads share. ``digest``: sha256 of the weights."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """sha256 of its weights or data."""
+        ...
+
     @property
-    def simulated(self) -> bool: ...
+    def simulated(self) -> bool:
+        """True where its results are made up."""
+        ...
+
     @property
-    def scope(self) -> Scope: ...
+    def scope(self) -> Scope:
+        """What it was validated on."""
+        ...
 
 
 @runtime_checkable
 class Detector(Head, Protocol):
     """Finds lesions."""
 
-    def detect(self, image: Image) -> Sequence[Detection]: ...
+    def detect(self, image: Image) -> Sequence[Detection]:
+        """Boxes, best first; an empty list is an answer."""
+        ...
 
 
 @runtime_checkable
 class Segmenter(Head, Protocol):
     """Outlines what a prompt points at. ``seg`` True asks for the head's own automatic outline of the (box's) lesion."""
 
-    def segment(
-        self, image: Image, *, box: Box | None = None, point: tuple[float, float] | None = None, seg: bool = False
-    ) -> Segmentation: ...
+    def segment(self, image: Image, *, box: Box | None = None, point: tuple[float, float] | None = None, seg: bool = False) -> Segmentation:
+        """Exactly one prompt."""
+        ...
 
 
 @runtime_checkable
 class Classifier(Head, Protocol):
     """Names the finding: probabilities over normal, benign, suspicious; and whether the image is in its domain."""
 
-    def classify(self, image: Image) -> Classification: ...
+    def classify(self, image: Image) -> Classification:
+        """Probabilities by label."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -100,8 +115,13 @@ class Retriever(Protocol):
     """Finds guideline passages, best first; an empty list is an answer."""
 
     @property
-    def digest(self) -> str: ...
-    def search(self, query: str, k: int = 5, where: SearchFilter | None = None) -> Sequence[Passage]: ...
+    def digest(self) -> str:
+        """sha256 of its weights or data."""
+        ...
+
+    def search(self, query: str, k: int = 5, where: SearchFilter | None = None) -> Sequence[Passage]:
+        """Up to ``k`` passages, best first."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -132,16 +152,33 @@ class RuleBook(Protocol):
     """Executable guidelines by id."""
 
     @property
-    def digest(self) -> str: ...
-    def guidelines(self) -> Sequence[str]: ...
-    def inputs(self, guideline: str) -> Sequence[RuleInput]: ...
-    def apply(self, guideline: str, facts: Mapping[str, Fact]) -> RuleOutcome: ...
+    def digest(self) -> str:
+        """sha256 of its weights or data."""
+        ...
+
+    def guidelines(self) -> Sequence[str]:
+        """Ids."""
+        ...
+
+    def inputs(self, guideline: str) -> Sequence[RuleInput]:
+        """The facts that a guideline reads."""
+        ...
+
+    def apply(self, guideline: str, facts: Mapping[str, Fact]) -> RuleOutcome:
+        """The outcome; ``ToolArgumentError`` for a wrong unit or value."""
+        ...
 
 
 @runtime_checkable
 class BlobStore(Protocol):
     """Content-addressed bytes: ``put`` returns the sha256 hex digest, ``get`` checks it."""
 
-    def put(self, data: bytes) -> str: ...
-    def get(self, digest: str) -> bytes: ...
+    def put(self, data: bytes) -> str:
+        """Store and return the digest."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """The bytes, checked."""
+        ...
+
     def __contains__(self, digest: str) -> bool: ...
