@@ -17,7 +17,9 @@ from citrus_agent.app.load import load_study
 from citrus_agent.app.offline import offline_defaults
 from citrus_agent.app.render import write_outputs
 from citrus_agent.core.blobs import MemoryBlobStore
+from citrus_agent.core.case import Case
 from citrus_agent.core.errors import CitrusError, Interrupted, TraceError, UsageError
+from citrus_agent.core.protocols import BlobStore
 from citrus_agent.core.settings import load_settings
 from citrus_agent.core.study import Study
 from citrus_agent.core.trace import Event, Trace, TraceWriter
@@ -102,8 +104,7 @@ class CitrusAgent:
             Interrupted: stopped by Ctrl-C, SIGTERM or ``cancel``; the trace is sealed, and ``resume`` goes on.
             TraceError: ``out`` holds a trace already, or none that can be resumed.
         """
-        names = [paths] if isinstance(paths, str | Path) else paths
-        asked = _Request(tuple(Path(name) for name in names), question, sample, resume, facts, cancel)
+        asked = _Request(_as_paths(paths), question, sample, resume, facts, cancel)
         _check(asked, out)
         return ConsultationStream(self._work(asked, None if out is None else Path(out)))
 
@@ -139,17 +140,28 @@ class CitrusAgent:
                 self.assembly, writer, study=study, question=asked.question, thread_id=trace.header.run_id, cancel=asked.cancel
             )
 
+    def open_case(self, paths: Paths = (), *, sample: bool = False, **facts: Any) -> Case:
+        """A case held in memory, for a workflow of one's own; arguments as in ``stream``."""
+        asked = _Request(_as_paths(paths), "open", sample, False, facts, None)
+        _check(asked, None)
+        blobs = MemoryBlobStore()
+        return Case(self._read(asked, blobs), blobs)
+
     def _study(self, asked: _Request, writer: TraceWriter) -> Study:
+        with _stoppable():
+            return self._read(asked, writer.blobs)
+
+    def _read(self, asked: _Request, blobs: BlobStore) -> Study:
         from citrus_agent.app.phantom import phantom_study
 
         settings = self.assembly.settings
-        with _stoppable():
-            study: Study = (
-                phantom_study(writer.blobs, settings.seed)
-                if asked.sample
-                else load_study(asked.paths, writer.blobs, max_pixels=settings.max_pixels, **asked.facts)
-            )
-        return study
+        if asked.sample:
+            return phantom_study(blobs, settings.seed)
+        return load_study(asked.paths, blobs, max_pixels=settings.max_pixels, **asked.facts)
+
+
+def _as_paths(paths: Paths) -> tuple[Path, ...]:
+    return (Path(paths),) if isinstance(paths, str | Path) else tuple(map(Path, paths))
 
 
 def _check(asked: _Request, out: str | Path | None) -> None:

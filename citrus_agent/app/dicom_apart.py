@@ -43,7 +43,7 @@ def decode_apart(dataset: Dataset, frame: bytes) -> tuple[NDArray[Any], str]:
     except subprocess.TimeoutExpired:
         raise Problem("takes too long to decode; export it uncompressed") from None
     if done.returncode != 0:
-        raise Problem("cannot be decoded: its compressed image is damaged; export it again")
+        raise Problem("cannot be decoded: its compressed image is damaged or of a kind that is not supported; export it uncompressed")
     name, _, data = done.stdout.partition(b"\n")
     return np.load(io.BytesIO(data), allow_pickle=False), name.decode("ascii")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from citrus_agent.core.phrases import fill
+from citrus_agent.model.planner.arguments import ARGUMENTS
 from citrus_agent.model.planner.batches import collate, example, schedule
 from citrus_agent.model.planner.dialogues import sample
 from citrus_agent.model.planner.grammar import Context
@@ -14,7 +15,6 @@ from citrus_agent.model.planner.images import ImageBank, other_pictures
 from citrus_agent.model.planner.network import pool
 from citrus_agent.model.planner.prompt import build
 from citrus_agent.model.planner.questions import ask, bank
-from citrus_agent.model.planner.simulate import ARGUMENTS
 from citrus_agent.model.planner.tokenizer import PAD, PlannerTokenizer
 
 COUNT = 300

@@ -10,17 +10,20 @@ import torch
 from pydantic import BaseModel
 
 from citrus_agent.core.errors import PlannerError
+from citrus_agent.model.planner.arguments import ARGUMENTS
 from citrus_agent.model.planner.evaluate import described
 from citrus_agent.model.planner.grammar import MAX_SAME_CALL, Context, call_schema, matcher
 from citrus_agent.model.planner.network import PlannerNetwork
 from citrus_agent.model.planner.prompt import Turn, build
-from citrus_agent.model.planner.simulate import ARGUMENTS
 from citrus_agent.model.planner.tokenizer import CALL, CALL_END, PlannerTokenizer
 from citrus_agent.model.planner.writer import RESERVE, CallWriter, Sampling, Slots
 from citrus_agent.model.sentence import WIDTH
 
 WEIGHTS = Path(__file__).parents[2] / "model" / "weights" / "citrus-v-nano" / "planner"
-REPLY = "E1 finding image_impression suspicious (probability 0.80)\nE2 region lesion score 0.90 x 1 to 9, y 1 to 9 px\nE3 mask lesion area 9 px²"
+REPLY = (
+    "E1 finding image_impression suspicious (probability 0.80)\n"
+    "E2 region lesion score 0.90 x 1 to 9, y 1 to 9 px\nE3 mask lesion area 9 px²"
+)
 OUTCOME = "E4 rule_outcome birads_us_2013 decided BI-RADS 4A\nE5 passage birads_us_2013/shape"
 
 
