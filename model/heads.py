@@ -140,12 +140,13 @@ class NanoSegmenter(_View):
     """LiteMedSAM prompted by a box or point, or by the lesion map itself (``seg``)."""
 
     def segment(self, image: Image, *, box: Box | None = None, point: tuple[float, float] | None = None, seg: bool = False) -> Segmentation:
-        """Probability in the source frame, float32 (H, W). Exactly one prompt, or ``seg`` alone for all lesions found."""
+        """Probability in the source frame, float32 (H, W). ``seg`` alone outlines all lesions, with a box the one in it."""
         height, width = image.shape[:2]
+        corners = None if box is None else to_square(np.array(box, np.float32).reshape(2, 2), width, height)
         if seg:
-            logits, iou = self._automatic(image)
-        elif box is not None:
-            logits, iou = self._model.decode(image, box=to_square(np.array(box, np.float32).reshape(2, 2), width, height))
+            logits, iou = self._automatic(image, corners)
+        elif corners is not None:
+            logits, iou = self._model.decode(image, box=corners)
         elif point is not None:
             logits, iou = self._model.decode(image, point=to_square(np.array([point], np.float32), width, height))
         else:
@@ -153,14 +154,15 @@ class NanoSegmenter(_View):
         source = functional.interpolate(torch.from_numpy(logits)[None, None], size=(height, width), mode="bilinear", align_corners=False)
         return Segmentation(source[0, 0].sigmoid().numpy(), iou)
 
-    def _automatic(self, image: Image) -> tuple[NDArray[np.float32], float | None]:
+    def _automatic(self, image: Image, corners: NDArray[np.float32] | None) -> tuple[NDArray[np.float32], float | None]:
         reading = self._model.read(image)
-        found = components(reading)
-        if not found:
+        boxes = [c.box for c in components(reading)] if corners is None else [corners]
+        if not boxes:
             return np.full((SIDE, SIDE), -8.0, np.float32), None
-        decoded = [self._model.decode(image, box=c.box) for c in found]
+        decoded = [self._model.decode(image, box=box) for box in boxes]
         refined = np.max([logits for logits, _ in decoded], axis=0)
-        return fuse(refined, reading.lesion), min(iou for _, iou in decoded)
+        near = np.logical_or.reduce([_near(box) for box in boxes])
+        return np.where(near, fuse(refined, reading.lesion), -8.0).astype(np.float32), min(iou for _, iou in decoded)
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,14 @@ def components(reading: Reading) -> list[Component]:
 def fuse(refined: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean of the two maps' logits, each held to -8..8 so that neither silences the other."""
     return ((np.clip(refined, -8, 8) + np.clip(coarse, -8, 8)) / 2).astype(np.float32)
+
+
+def _near(box: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """bool (256, 256): inside the box grown by a fifth on each side, so that an outline may pass its box but not reach another lesion."""
+    grown = (box[1] - box[0]) * 0.2
+    rows, columns = np.arange(SIDE)[:, None], np.arange(SIDE)[None]
+    (x1, y1), (x2, y2) = box[0] - grown, box[1] + grown
+    return (columns >= x1) & (columns <= x2) & (rows >= y1) & (rows <= y2)
 
 
 def _source_box(box: NDArray[np.float32], width: int, height: int) -> Box:

@@ -66,8 +66,9 @@ class SegmentLesion(CitrusTool):
         if region is not None:
             source = require(case.evidence, region, Region)
             image, box, parents = case.image_index(source.image), source.box, (source.id,)
+            seg = source.tool == "detect_lesions"  # the head's own lesion: it may use what it saw there
         reference = case.reference(image)
-        prompt = _prompt(box, point, reference)
+        prompt = _prompt(box, point, seg, reference)
         result = self.segmenter.segment(case.image(image), **prompt)
         said = {name: list(value) if isinstance(value, tuple) else value for name, value in prompt.items()}
         return [self._mask(case, result, reference, derived_from=parents, prompt=said)]
@@ -97,9 +98,9 @@ def tight_box(mask: NDArray[np.bool_]) -> Box | None:
     return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
 
 
-def _prompt(box: Sequence[float] | None, point: Sequence[float] | None, reference: ImageRef) -> dict[str, Any]:
+def _prompt(box: Sequence[float] | None, point: Sequence[float] | None, seg: bool, reference: ImageRef) -> dict[str, Any]:
     if box is not None:
-        return {"box": box_inside(box, reference.width, reference.height)}
+        return {"box": box_inside(box, reference.width, reference.height)} | ({"seg": True} if seg else {})
     if point is not None:
         return {"point": tuple(inside(point, reference.width, reference.height))}
     return {"seg": True}

@@ -101,15 +101,15 @@ def _says(item: Evidence, handle: str) -> str:
 
 
 def _sources(graph: EvidenceGraph) -> Iterator[str]:
-    """Citations of passages, and the rule books that were applied."""
-    cited = [f"- {graph.handle(item.id)}: {escape(item.citation)}" for item in graph if isinstance(item, Passage)]
-    ruled = [
-        f"- {graph.handle(item.id)}: {escape(item.guideline)}, version {escape(item.version)}"
-        for item in graph
-        if isinstance(item, RuleOutcome)
-    ]
+    """Citations and text of passages, and the rule books that were applied."""
+    cited = [f"- {graph.handle(item.id)}: {escape(item.citation)}. *{escape(item.text)}*" for item in graph if isinstance(item, Passage)]
+    ruled = [f"- {graph.handle(item.id)}: {_rule(item)}" for item in graph if isinstance(item, RuleOutcome)]
     if cited or ruled:
         yield from ("## Sources", "", *cited, *ruled, "")
+
+
+def _rule(item: RuleOutcome) -> str:
+    return escape(f"{words(item.guideline)}, version {item.version}. {item.uncertainty or ''}".rstrip())
 
 
 def _code(text: str) -> str:

@@ -64,7 +64,7 @@ def test_segment_by_region_on_its_own_image(kit):
     (mask,) = kit.call(SegmentLesion(kit.Segmenter()), case, region=region)
     assert mask.image == case.study.images[1].blob
     assert mask.derived_from == (case.evidence.resolve(region).id,)
-    assert mask.prompt == {"box": [20.0, 30.0, 60.0, 70.0]}
+    assert mask.prompt == {"box": [20.0, 30.0, 60.0, 70.0], "seg": True}
     pixels = case.mask(mask)
     assert pixels.sum() == mask.area_px == (case.probability(mask) >= 0.5).sum()
     assert mask.box == (20, 30, 60, 70)
