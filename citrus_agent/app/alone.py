@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 from PIL import Image as PILImage
 
 from citrus_agent.app.load import load_study
 from citrus_agent.core.blobs import MemoryBlobStore
 from citrus_agent.core.case import Case
-from citrus_agent.core.errors import InputError, ToolArgumentError
+from citrus_agent.core.errors import CitrusError, InputError, ToolArgumentError, ToolFailure
 from citrus_agent.core.evidence import Evidence, Mask, Region
+from citrus_agent.graphs.acting import evidence_of
 
 GIVEN = "given"
 """``tool`` of evidence that a person brought."""
@@ -28,10 +28,14 @@ def open_case(paths: Sequence[Path], **facts: Any) -> Case:
 
 
 def call_tool(tool: BaseTool, case: Case, arguments: Mapping[str, Any]) -> list[Evidence]:
-    """Call once and add what came back to the case; raises what the tool raises."""
+    """Call once and add what came back to the case; only leaves of ``CitrusError`` are raised, whoever wrote the tool."""
     call = {"name": tool.name, "args": dict(arguments), "id": "alone", "type": "tool_call"}
-    reply: ToolMessage = tool.invoke(call, config={"configurable": {"case": case}})
-    items: list[Evidence] = list(reply.artifact or [])
+    try:
+        items = evidence_of(tool.invoke(call, config={"configurable": {"case": case}}), tool.name, case)
+    except CitrusError:
+        raise
+    except Exception as error:
+        raise ToolFailure(f"{tool.name} raised {type(error).__name__}: {error}") from error
     for item in items:
         case.evidence.add(item)
     return items

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from langchain_core.messages import ToolMessage
 from scipy import ndimage
 
+from citrus_agent import model
 from citrus_agent.core.protocols import Classification, Detection, Scope, Segmentation
 from citrus_agent.graphs.scripted import ScriptedPlanner
 
@@ -107,6 +109,15 @@ def draw(lesions=(), shape=(96, 128), ground=120, seed=0):
     return image.astype(np.uint8), mask
 
 
+@pytest.fixture(scope="session")
+def weights():
+    """Folder of the embedded model; skips where its weights were not shipped."""
+    folder = Path(model.__file__).parent / "weights" / "citrus-v-nano"
+    if not any((folder / "planner").glob("*.safetensors")):
+        pytest.skip("needs the weights of citrus-v-nano")
+    return folder
+
+
 @pytest.fixture
 def picture():
     """The function ``draw``."""
@@ -116,8 +127,8 @@ def picture():
 @pytest.fixture
 def simulated_model(monkeypatch, tmp_path):
     """Every assembly takes this model, and a cache folder of its own; a test may set its ``script`` and its heads."""
-    model = SimulatedModel()
-    model.script = READING
-    monkeypatch.setattr("citrus_agent.graphs.assembly._load_model", lambda settings: model)
+    simulated = SimulatedModel()
+    simulated.script = READING
+    monkeypatch.setattr("citrus_agent.graphs.assembly._load_model", lambda settings: simulated)
     monkeypatch.setenv("CITRUS_CACHE_DIR", str(tmp_path / "cache"))
-    return model
+    return simulated

@@ -3,26 +3,23 @@
 import json
 import random
 import socket
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import citrus_agent
 from citrus_agent.app.agent import CitrusAgent
 from citrus_agent.app.cli import app
 from citrus_agent.app.image_folder import find_images
 from citrus_agent.core.trace import verify_trace
 
-PLANNER = Path(citrus_agent.__file__).parent / "model" / "weights" / "citrus-v-nano" / "planner"
-pytestmark = pytest.mark.skipif(not any(PLANNER.glob("*.safetensors")), reason="needs the weights of citrus-v-nano")
+pytestmark = pytest.mark.usefixtures("weights")
 ABSTENTIONS = {"question_out_of_scope", "image_out_of_scope", "image_quality", "contract_refused", "no_evidence", "planner_failed"}
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
+def loaded(weights, tmp_path_factory):
     """One agent for all runs here: loading takes longer than reading."""
     return CitrusAgent.from_pretrained("citrus-v-nano", cache_dir=tmp_path_factory.mktemp("cache"))
 

@@ -13,7 +13,6 @@ from PIL import Image
 
 from citrus_agent.core.trace import Trace, verify_trace
 
-WEIGHTS = Path(__file__).parents[2] / "model" / "weights" / "citrus-v-nano" / "model.json"
 SLOW = f"""
 import importlib.util, time
 spec = importlib.util.spec_from_file_location("simulated", {str(Path(__file__).with_name("conftest.py"))!r})
@@ -80,7 +79,7 @@ def test_a_run_stopped_inside_a_tool_goes_on_without_repeating_what_was_done(tmp
     assert trace.report.category.startswith("BI-RADS")
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason="needs the weights of citrus-v-nano")
+@pytest.mark.usefixtures("weights")
 def test_the_embedded_model_is_stopped_and_goes_on(tmp_path):
     trace = stop_and_resume(REAL, tmp_path, signal.SIGINT, "plan", "--sample")
     assert trace.report is not None

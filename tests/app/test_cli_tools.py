@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from langchain_core.tools import tool
 from PIL import Image
 from typer.testing import CliRunner
 
+from citrus_agent.app.alone import call_tool, open_case
 from citrus_agent.app.cli import app
 from citrus_agent.app.commands.tools import parse_values
-from citrus_agent.core.errors import UsageError
+from citrus_agent.core.errors import ToolFailure, UsageError
 
 pytestmark = pytest.mark.usefixtures("simulated_model")
 
@@ -92,6 +94,22 @@ def test_wrong_calls_end_with_their_code_and_one_sentence(files, monkeypatch, ar
     assert result.stdout == ""
     answer = json.loads(run("run", *arguments, "--json").stdout)
     assert set(answer) == {"error"}
+
+
+def test_a_tool_of_another_package_answers_in_text_and_its_errors_are_ours(files):
+    @tool
+    def echo(word: str) -> str:
+        """Say it again."""
+        if word == "fail":
+            raise RuntimeError("out of luck")
+        return word
+
+    case = open_case([files / "image.png"])
+    [field] = call_tool(echo, case, {"word": "cyst"})
+    assert (field.kind, field.value, field.validated_scope) == ("document_field", "cyst", False)
+    assert field.id in case.evidence
+    with pytest.raises(ToolFailure, match="echo raised RuntimeError: out of luck"):
+        call_tool(echo, case, {"word": "fail"})
 
 
 def test_values_are_json_where_they_parse():

@@ -2,7 +2,6 @@
 
 import json
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,14 +11,12 @@ from citrus_agent.app.cli import app
 from citrus_agent.core.errors import ResourceError
 from citrus_agent.core.settings import load_settings
 
-WEIGHTS = Path(doctor.__file__).parents[1] / "model" / "weights" / "citrus-v-nano" / "model.json"
-
 
 def by_name(checks):
     return {check.name: check for check in checks}
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason="needs the weights of citrus-v-nano")
+@pytest.mark.usefixtures("weights")
 def test_here_the_default_can_run(tmp_path, monkeypatch):
     monkeypatch.setenv("CITRUS_CACHE_DIR", str(tmp_path))
     result = CliRunner().invoke(app, ["doctor", "--json"])
