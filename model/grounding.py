@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +62,28 @@ class GroundingHead(nn.Module):
         coarse = functional.adaptive_avg_pool2d(weight, joined_low.shape[-2:])
         pooled = [lowest.mean((2, 3)), lowest.amax((2, 3)), _inside(joined_low, coarse), _inside(joined, weight)]
         return GroundingOutput(lesion, self.finding(torch.cat(pooled, 1)))
+
+
+class GroundingEnsemble(nn.Module):
+    """Several heads trained apart: the mean of their lesion logits, and of their finding probabilities (given as logits)."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(GroundingHead(width) for width in widths)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+        """The ensemble whose ``state_dict`` this is."""
+        widths = [len(value) for key, value in sorted(state.items()) if key.endswith(".stem.0.weight")]
+        ensemble = cls(widths)
+        ensemble.load_state_dict(state)
+        return ensemble
+
+    def forward(self, embedding: Tensor) -> GroundingOutput:
+        """As ``GroundingHead``."""
+        outputs = [member(embedding) for member in self.members]
+        finding = torch.stack([one.finding.softmax(1) for one in outputs]).mean(0)
+        return GroundingOutput(torch.stack([one.lesion for one in outputs]).mean(0), finding.log())
 
 
 def _join(below: Tensor, skip: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from citrus_agent.core.evidence import Box
 from citrus_agent.core.protocols import Classification, Detection, Image, Scope, Segmentation
 from citrus_agent.model.domain import Domain
 from citrus_agent.model.encoder import ImageEncoder
-from citrus_agent.model.grounding import FINDINGS, GroundingHead
+from citrus_agent.model.grounding import FINDINGS, GroundingEnsemble
 from citrus_agent.model.litemedsam import SIDE, build_decoder, to_source, to_square
 
 BREAST_ULTRASOUND = Scope(frozenset({"US"}), frozenset({"breast"}))
@@ -45,13 +45,12 @@ class GroundingModel:
         self._lock = Lock()
 
     @cached_property
-    def _head(self) -> tuple[GroundingHead, Domain]:
+    def _head(self) -> tuple[GroundingEnsemble, Domain]:
         from safetensors.torch import load_file
 
         state = {key: value.float() for key, value in load_file(self._weights).items()}
         domain = Domain.from_state({key: state.pop(key) for key in list(state) if key.startswith("domain.")})
-        head = GroundingHead(width=state["stem.0.weight"].shape[0])
-        head.load_state_dict(state)
+        head = GroundingEnsemble.from_state(state)
         return head.eval().requires_grad_(False).to(self.encoder.device), domain
 
     @cached_property

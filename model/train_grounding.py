@@ -1,7 +1,8 @@
 """Training of the grounding heads on BUSI: ``python -m citrus_agent.model.train_grounding --busi DIR --out DIR``.
 
 The encoder stays frozen; its embeddings are computed once for a few augmented variants of each image. Fold 0 of the near-duplicate
-groups is never trained on. Killed at any point, the same command goes on from the last epoch.
+groups is never trained on; ``pack_grounding`` makes one file of several runs. Killed at any point, the same command goes on from the last
+epoch.
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from citrus_agent.model.busi import LABELS, Item, read_busi
-from citrus_agent.model.domain import Domain, pooled
 from citrus_agent.model.features import FeatureSet, features
 from citrus_agent.model.grounding import GroundingHead, GroundingOutput
 
@@ -99,7 +98,7 @@ def quick_scores(model: nn.Module, data: FeatureSet, items: Sequence[Item], indi
 
 
 def train(busi: Path, out: Path, cache: Path, recipe: Recipe) -> None:
-    """Run or go on; writes ``grounding.pt`` (resume point) and ``grounding.safetensors`` (averaged weights) into ``out``."""
+    """Run or go on; writes ``grounding.pt`` (resume point), ``member.safetensors`` (averaged weights) and ``recipe.json`` into ``out``."""
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
@@ -136,17 +135,8 @@ def train(busi: Path, out: Path, cache: Path, recipe: Recipe) -> None:
         watch = quick_scores(average.module, sets[0], items, held) if epoch % 4 == 3 else {}
         print(json.dumps({"epoch": epoch, "loss": round(float(np.mean(losses)), 4), **watch}), flush=True)
     weights = {key: value.half() for key, value in average.module.state_dict().items()}
-    save_file({**weights, **fit_domain(sets[:2], items).state()}, out / "grounding.safetensors")
-    (out / "grounding.json").write_text(json.dumps(asdict(recipe), indent=2))
-
-
-def fit_domain(sets: Sequence[FeatureSet], items: Sequence[Item]) -> Domain:
-    """Distribution of the images and their mirror images: folds 2 to 4 are fitted, fold 1 sets the threshold, fold 0 is not looked at."""
-
-    def vectors(folds: set[int]) -> NDArray[np.float64]:
-        return np.stack([pooled(one.embeddings[i]) for one in sets for i, item in enumerate(items) if item.fold in folds])
-
-    return Domain.fit(vectors({2, 3, 4}), vectors({1}))
+    save_file(weights, out / "member.safetensors")
+    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
 
 
 def _checkpoint(path: Path, parts: dict, epoch: int) -> None:

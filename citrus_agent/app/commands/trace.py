@@ -85,7 +85,7 @@ def _handles(trace: Trace, ids: tuple[str, ...]) -> list[str]:
 
 
 def _event_row(event: Event) -> tuple[str, ...]:
-    return (str(event.seq), str(event.time), event.actor, event.kind, _summary(event.payload or {}))
+    return (str(event.seq), event.time[11:23], event.actor, event.kind, _summary(event.payload or {}))
 
 
 def _summary(payload: dict[str, Any]) -> str:
