@@ -75,8 +75,7 @@ class GroundingModel:
             output = head(self._tensor(embedding))
             lesion = functional.interpolate(output.lesion, size=(SIDE, SIDE), mode="bilinear", align_corners=False)[0, 0]
             finding = output.finding.softmax(1)[0].tolist()
-        agreed = agree(dict(zip(FINDINGS, finding, strict=True)), float(lesion.max()))
-        return Reading(lesion.cpu().numpy(), agreed, domain.score(embedding))
+        return Reading(lesion.cpu().numpy(), dict(zip(FINDINGS, finding, strict=True)), domain.score(embedding))
 
     def _tensor(self, array: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.array(array))[None].to(self.encoder.device)
@@ -172,19 +171,14 @@ class Component:
     score: float
 
 
-def agree(finding: dict[str, float], peak: float) -> dict[str, float]:
-    """Finding probabilities in which ``normal`` is no more likely than the lesion map's peak logit allows; they still sum to 1."""
-    normal = min(finding["normal"], 1 / (1 + float(np.exp(peak))))
-    share = (1 - normal) / max(1e-6, 1 - finding["normal"])
-    return {name: normal if name == "normal" else value * share for name, value in finding.items()}
-
-
 def components(reading: Reading) -> list[Component]:
-    """Lesions in a reading, best first, none where normal is likelier; the mean probability inside is the score.
+    """Lesions in a reading, best first, none where normal is the likeliest finding; the mean probability inside is the score.
 
-    A lesion is a connected part of the map within two logits of its peak, or above one half where the peak is higher than that.
+    A lesion is a connected part of the map above its ``level``.
     """
-    labels, _ = ndimage.label(reading.lesion > min(0.0, float(reading.lesion.max()) - 2))
+    if max(reading.finding, key=reading.finding.__getitem__) == "normal":
+        return []
+    labels, _ = ndimage.label(reading.lesion > level(reading.lesion))
     present = 1 - reading.finding["normal"]
     found = []
     for index, where in enumerate(ndimage.find_objects(labels), start=1):
@@ -195,12 +189,17 @@ def components(reading: Reading) -> list[Component]:
         rows, columns = where
         box = np.array([[columns.start, rows.start], [columns.stop - 1, rows.stop - 1]], np.float32)
         found.append(Component(box, probability * present))
-    return sorted(found, key=lambda c: -c.score) if present >= 0.5 else []
+    return sorted(found, key=lambda c: -c.score)
 
 
-def fuse(refined: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of the two maps' logits, each held to -8..8 so that neither silences the other."""
-    return ((np.clip(refined, -8, 8) + np.clip(coarse, -8, 8)) / 2).astype(np.float32)
+def level(lesion: NDArray[np.float32]) -> float:
+    """The logit above which the map marks a lesion: one half, or two logits below a peak that is lower than that allows."""
+    return min(0.0, float(lesion.max()) - 2)
+
+
+def fuse(refined: NDArray[np.float32], lesion: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of LiteMedSAM's logits and the lesion map's above its level, each held to -8..8 so that neither silences the other."""
+    return ((np.clip(refined, -8, 8) + np.clip(lesion - level(lesion), -8, 8)) / 2).astype(np.float32)
 
 
 def _near(box: NDArray[np.float32]) -> NDArray[np.bool_]:

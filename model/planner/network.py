@@ -92,7 +92,9 @@ class PlannerNetwork(nn.Module):
         """``config.json`` and ``model.safetensors`` in float16."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "config.json").write_text(json.dumps(self.settings, indent=1, sort_keys=True) + "\n")
-        save_file({name: value.detach().half().contiguous() for name, value in self.state_dict().items()}, directory / "model.safetensors")
+        weights = directory / "model.safetensors"
+        save_file({name: value.detach().half().contiguous() for name, value in self.state_dict().items()}, weights)
+        weights.chmod(0o644)  # the library writes for the owner only, and a package is read by others
 
     @classmethod
     def load(cls, directory: Path) -> PlannerNetwork:

@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,17 +32,17 @@ from citrus_agent.model.sentence import SentenceEncoder
 
 log = logging.getLogger(__name__)
 VOCABULARY = 2048
-WARMUP = 100
+WARMUP = 50
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that decides the weights, apart from the images."""
 
-    steps: int = 1500
+    steps: int = 2000
     dialogues: int = 30000
-    tokens: int = 6000
-    rate: float = 1e-3
+    tokens: int = 2500
+    rate: float = 4e-3
     seed: int = 0
 
 
@@ -107,28 +107,35 @@ def rate_at(step: int, recipe: Recipe) -> float:
     return recipe.rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def optimizer_of(network: PlannerNetwork) -> torch.optim.AdamW:
-    """AdamW; norms and biases do not decay."""
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95))
+def optimizers_of(network: PlannerNetwork, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices (Jordan K et al., 2024, kellerjordan.github.io/posts/muon), AdamW for all else.
+
+    With AdamW alone, attention to the question and to the handles took several times as many steps to appear.
+    """
+    matrices = [p for name, p in network.named_parameters() if p.ndim == 2 and ".layers." in name]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=rate, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
 
 
-def save_checkpoint(path: Path, network: PlannerNetwork, optimizer: torch.optim.Optimizer, step: int) -> None:
+def save_checkpoint(path: Path, network: PlannerNetwork, optimizers: Sequence[torch.optim.Optimizer], step: int) -> None:
     """Write beside and rename, so that a kill leaves the old checkpoint or the new one."""
-    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "rng": torch.get_rng_state()}
+    state = {"network": network.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step, "rng": torch.get_rng_state()}
     torch.save(state, path.with_suffix(".new"))
     os.replace(path.with_suffix(".new"), path)
 
 
-def load_checkpoint(path: Path, network: PlannerNetwork, optimizer: torch.optim.Optimizer) -> int:
+def load_checkpoint(path: Path, network: PlannerNetwork, optimizers: Sequence[torch.optim.Optimizer]) -> int:
     """The step to go on with: 0 where there is no checkpoint."""
     if not path.is_file():
         return 0
     state: dict[str, Any] = torch.load(path, weights_only=True)
     network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(kept)
     torch.set_rng_state(state["rng"])
     log.info("going on from step %d", state["step"])
     return int(state["step"])
@@ -138,25 +145,26 @@ def train(data: Corpus, recipe: Recipe, out: Path, checkpoint_every: int = 100) 
     """Run the recipe to its end and save the weights."""
     torch.manual_seed(recipe.seed)
     network = PlannerNetwork(len(data.tokenizer))
-    optimizer = optimizer_of(network)
+    optimizers = optimizers_of(network, recipe.rate)
     checkpoint = out / "checkpoint.pt"
     network.train()
     began = time.monotonic()
     mean = 0.0
-    for step, batch in data.batches(recipe, load_checkpoint(checkpoint, network, optimizer)):
-        for group in optimizer.param_groups:
+    for step, batch in data.batches(recipe, load_checkpoint(checkpoint, network, optimizers)):
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate_at(step, recipe)
         loss = loss_of(network, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+        network.zero_grad(set_to_none=True)
         mean = 0.95 * mean + 0.05 * loss.item() if mean else loss.item()
         if step % 20 == 0:
             log.info("step %d loss %.4f tokens %d seconds %.0f", step, mean, batch.ids.numel(), time.monotonic() - began)
         if (step + 1) % checkpoint_every == 0:
-            save_checkpoint(checkpoint, network, optimizer, step + 1)
-    save_checkpoint(checkpoint, network, optimizer, recipe.steps)
+            save_checkpoint(checkpoint, network, optimizers, step + 1)
+    save_checkpoint(checkpoint, network, optimizers, recipe.steps)
     network.eval().save(out)
     return network
 

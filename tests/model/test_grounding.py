@@ -8,7 +8,7 @@ from citrus_agent.model.busi import FOLDS, Item, fold_of
 from citrus_agent.model.domain import Domain
 from citrus_agent.model.features import augment
 from citrus_agent.model.grounding import FINDINGS, GroundingHead
-from citrus_agent.model.heads import Reading, agree, components, fuse
+from citrus_agent.model.heads import Reading, components, fuse, level
 from citrus_agent.model.litemedsam import squash, to_source, to_square
 
 
@@ -53,16 +53,15 @@ def test_components_are_sorted_small_ones_left_out_and_none_when_normal():
     assert components(Reading(lesion, {"normal": 0.9, "benign_looking": 0.1, "suspicious": 0.0}, 1.0)) == []
 
 
-def test_a_marked_lesion_and_a_normal_finding_cannot_stand_together():
-    agreed = agree({"normal": 0.9, "benign_looking": 0.06, "suspicious": 0.04}, peak=2.0)
-    assert agreed["normal"] < 0.5
-    assert sum(agreed.values()) == pytest.approx(1)
-    assert agreed["benign_looking"] / agreed["suspicious"] == pytest.approx(1.5)
-    assert agree({"normal": 0.9, "benign_looking": 0.06, "suspicious": 0.04}, peak=-4.0)["normal"] == pytest.approx(0.9)
-
-
 def test_fuse_lets_neither_map_silence_the_other():
     assert fuse(np.array([[-1000.0]], np.float32), np.array([[8.0]], np.float32))[0, 0] == 0
+
+
+def test_a_faint_map_marks_what_is_near_its_peak():
+    faint = np.array([[-3.0, -4.5, -5.5, -9.0]], np.float32)
+    assert level(faint) == -5
+    assert level(faint + 20) == 0
+    assert (fuse(np.zeros((1, 4), np.float32), faint) > 0).tolist() == [[True, True, False, False]]
 
 
 def test_domain_tells_shifted_vectors_from_its_own():
