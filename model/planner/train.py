@@ -123,7 +123,12 @@ def optimizers_of(network: PlannerNetwork, rate: float) -> list[torch.optim.Opti
 
 def save_checkpoint(path: Path, network: PlannerNetwork, optimizers: Sequence[torch.optim.Optimizer], step: int) -> None:
     """Write beside and rename, so that a kill leaves the old checkpoint or the new one."""
-    state = {"network": network.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step, "rng": torch.get_rng_state()}
+    state = {
+        "network": network.state_dict(),
+        "optimizers": [o.state_dict() for o in optimizers],
+        "step": step,
+        "rng": torch.get_rng_state(),
+    }
     torch.save(state, path.with_suffix(".new"))
     os.replace(path.with_suffix(".new"), path)
 

@@ -54,6 +54,7 @@ class SimulatedModel:
     script = ()
     name, digest, simulated = "simulated", "0" * 64, True
     detector = segmenter = classifier = DarkHeads()
+    sentences = None
 
     @property
     def digests(self):

@@ -45,6 +45,7 @@ def model(monkeypatch):
         segmenter=head,
         classifier=head,
         chat=chat,
+        sentences=None,
     )
     asked = []
     monkeypatch.setattr(citrus_agent.model, "load_model", lambda name, device: asked.append((name, device)) or fixed, raising=False)
