@@ -74,7 +74,12 @@ class CitrusModel:
 
 
 def load_model(name: str | Path = "citrus-v-nano", device: str = "cpu") -> CitrusModel:
-    """A shipped model by name, or a folder laid out like one. Raises ``ConfigurationError`` when there is neither."""
+    """A shipped model by name, or a folder laid out like one, checked against the ``sha256`` of its ``model.json``.
+
+    Raises:
+        ConfigurationError: there is neither.
+        ResourceError: a file is missing or changed.
+    """
     directory = WEIGHTS / name if isinstance(name, str) and (WEIGHTS / name).is_dir() else Path(name)
     if not (directory / "model.json").is_file():
         shipped = ", ".join(sorted(p.name for p in WEIGHTS.iterdir() if p.is_dir())) if WEIGHTS.is_dir() else "none"
@@ -84,6 +89,9 @@ def load_model(name: str | Path = "citrus-v-nano", device: str = "cpu") -> Citru
     facts = json.loads((directory / "model.json").read_text())
     encoder = ImageEncoder(device)
     digests = {"encoder": encoder.digest, **{part: _digest(directory / path) for part, path in facts["parts"].items()}}
+    for part, digest in facts.get("sha256", {}).items():
+        if digests.get(part) != digest:
+            raise ResourceError(f"the model's {part} is not what model.json says it is; reinstall the package, or point --model elsewhere")
     return CitrusModel(facts["name"], directory, encoder, digests)
 
 

@@ -1,15 +1,18 @@
 """The shipped heads, with their weights, on real and on foreign images."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 
-from citrus_agent.core.errors import ConfigurationError
+from citrus_agent.core.errors import ConfigurationError, ResourceError
 from citrus_agent.core.protocols import Classifier, Detector, Segmenter
 from citrus_agent.model import load_model
 from citrus_agent.model.busi import read_busi
 from citrus_agent.model.evaluation import dice
+from citrus_agent.model.registry import WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,15 @@ def test_the_heads_are_what_the_tools_ask_for(nano):
 def test_an_unknown_model_says_that_nothing_is_downloaded():
     with pytest.raises(ConfigurationError, match="nothing is downloaded"):
         load_model("jdh-algo/Citrus-V-8B-v1.0")
+
+
+def test_changed_weights_are_refused(tmp_path):
+    copy = shutil.copytree(WEIGHTS / "citrus-v-nano", tmp_path / "nano")
+    assert load_model(copy).name == "citrus-v-nano"
+    with (copy / "grounding.safetensors").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ResourceError, match="grounding is not what"):
+        load_model(copy)
 
 
 def test_a_true_box_gives_a_good_mask_and_keeps_the_frame(nano, held_out):
