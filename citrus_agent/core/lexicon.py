@@ -52,7 +52,10 @@ _TERM = {
 _NO_POSTERIOR = re.compile(
     r"\b(?:no|without) posterior(?: acoustic)? (?:features|effects?)\b|\bposterior(?: \w+){0,4}:? (?:none|absent)\b|\bnone posterior\b"
 )
-
+_LABEL = re.compile(
+    r"\b(?:(?P<simple>shape|orientation|margin)s?|(?P<echo>echo pattern)|(?P<posterior>posterior(?: acoustic)? features?))"
+    r"(?::| is| are| was| were) (?P<said>[^.;]+)"
+)
 
 _REACH = 80  # how far back a denial is looked for, characters: claims are written by a model and may be long
 
@@ -113,6 +116,13 @@ def sides(text: str) -> set[str]:
 def negated(text: str, start: int) -> bool:
     """Whether what stands at ``start`` is denied by the words just before it."""
     return _NEGATION.search(text[max(0, start - _REACH) : start]) is not None
+
+
+def labelled(text: str) -> Iterator[tuple[str, str]]:
+    """Features with what a text says right behind their name: ``shape: oval``, ``the margin is angular``."""
+    for match in _LABEL.finditer(text):
+        feature = match["simple"] or ("echo_pattern" if match["echo"] else "posterior_features")
+        yield feature, match["said"]
 
 
 def terms(text: str) -> Iterator[Term]:

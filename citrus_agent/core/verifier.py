@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from citrus_agent.core.evidence import Descriptor, Evidence, Finding, Passage, RuleOutcome
 from citrus_agent.core.graph import EvidenceGraph
-from citrus_agent.core.lexicon import Category, Term, categories, negated, sides, terms, without_categories
+from citrus_agent.core.lexicon import Category, Term, categories, labelled, negated, sides, terms, without_categories
 from citrus_agent.core.phrases import words
 from citrus_agent.core.quantities import AREA_UNITS, Held, Stated, held, plain, stated
 from citrus_agent.core.report import Claim
@@ -87,7 +87,7 @@ def _checks(claim: Claim, graph: EvidenceGraph, category: str | None, study: Stu
         return checks
     reached = graph.rests_on(known)
     ground = _Ground(_without_quotes(plain(claim.text), reached), [graph.resolve(key) for key in known], reached, graph, category, study)
-    for rule in (_numbers, _laterality, _categories, _terms, _impression):
+    for rule in (_numbers, _laterality, _categories, _terms, _labels, _impression):
         checks += rule(ground)
     return checks
 
@@ -191,6 +191,15 @@ def _terms(ground: _Ground) -> Iterator[Check]:
             yield Check(f"the claim says {said}, the {words(named.feature)} in its evidence is {instead}", contradicts=True)
         else:
             yield Check(f"the claim says {words(named.term)}, and no {words(named.feature)} is in its evidence")
+
+
+def _labels(ground: _Ground) -> Iterator[Check]:
+    """What stands behind a feature's name may not be the value of something else: a category, a number, another feature's term."""
+    for feature, said in labelled(ground.text):
+        named = {term.feature for term in terms(f"posterior {said}")}
+        foreign = named or categories(said) or re.search(r"[\d§]", said)
+        if foreign and feature not in named:
+            yield Check(f"what the claim gives as {words(feature)} is not a {words(feature)}", contradicts=True)
 
 
 def _in_passage(named: Term, items: Sequence[Evidence]) -> bool:

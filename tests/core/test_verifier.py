@@ -222,6 +222,24 @@ def test_terms(judge, chain, text, expected):
     assert status(judge(text, chain["rule"])) == expected, "the rule was derived from the shape"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Shape: oval; margin: circumscribed.", "supported"),
+        ("The margin is not angular.", "supported"),
+        ("Posterior features: none.", "supported"),
+        ("Shape: circumscribed.", "contradicted"),
+        ("The margin is oval.", "contradicted"),
+        ("Echo pattern: BI-RADS 4A.", "contradicted"),
+        ("Orientation: 12.3 mm.", "contradicted"),
+    ],
+)
+def test_a_value_under_the_name_of_another_feature(judge, graph, text, expected):
+    terms = {"shape": "oval", "margin": "circumscribed", "posterior_features": "none"}
+    items = [Descriptor(tool="t", feature=feature, term=term, score=0.9) for feature, term in terms.items()]
+    assert status(judge(text, *items, extra=items)) == expected
+
+
 def test_terms_of_other_features(judge):
     found = {
         feature: Descriptor(tool="describe_lesion", feature=feature, term=term, score=0.7)
