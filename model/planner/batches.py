@@ -12,12 +12,14 @@ from torch import Tensor
 
 from citrus_agent.model.planner.dialogues import Dialogue, Reference
 from citrus_agent.model.planner.images import ImageBank
+from citrus_agent.model.planner.network import CHANNELS
 from citrus_agent.model.planner.prompt import IMAGE_TOKENS, Prompt
 from citrus_agent.model.planner.tokenizer import PAD, PlannerTokenizer
 
 _CHUNK = 1024  # dialogues sorted by length together, so that a batch holds little padding
 _NOISE_IMAGE, _NOISE_SENTENCE = 0.05, 0.012
 _BLANKED, _BLANK = 0.3, 0.15
+_HEAD, _HEAD_WEIGHT = 16, 8.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """``ids`` (B, T), ``positions`` (3, B, T); slots are rows of the flattened (B * T); ``targets`` are the ids at ``target_at`` + 1."""
+    """``ids`` (B, T), ``positions`` (3, B, T); slots are rows of the flattened (B * T); ``targets`` are the ids at ``target_at`` + 1.
+
+    ``weights``: the head of a call, where its name and first argument stand, counts more than the long tail of a conclusion.
+    """
 
     ids: Tensor
     positions: Tensor
@@ -41,6 +46,7 @@ class Batch:
     sentence_at: Tensor
     target_at: Tensor
     targets: Tensor
+    weights: Tensor
 
 
 def example(dialogue: Dialogue, prompt: Prompt) -> Example:
@@ -85,7 +91,7 @@ def collate(
     width = max(len(e.prompt.ids) for e in examples)
     ids = np.full((len(examples), width), tokenizer.ids[PAD], np.int64)
     positions = np.zeros((3, len(examples), width), np.int64)
-    images, image_at, sentences, sentence_at, target_at = [], [], [], [], []
+    images, image_at, sentences, sentence_at, target_at, weights = [], [], [], [], [], []
     for row, item in enumerate(examples):
         base, prompt = row * width, item.prompt
         ids[row, : len(prompt.ids)] = prompt.ids
@@ -95,9 +101,10 @@ def collate(
         sentences += [vectors[text] for _, text in prompt.sentences]
         sentence_at += [base + at for at, _ in prompt.sentences]
         target_at += [base + i - 1 for start, end in prompt.spans for i in range(start, end)]
+        weights += [_HEAD_WEIGHT if i < _HEAD else 1.0 for start, end in prompt.spans for i in range(end - start)]
         if random is not None and item.plain and random.random() < _BLANKED:
             _blank(ids[row], prompt, tokenizer, random)
-    pixels = np.concatenate(images) if images else np.zeros((0, 256), np.float32)
+    pixels = np.concatenate(images) if images else np.zeros((0, CHANNELS), np.float32)
     words = np.stack(sentences)
     if random is not None:
         pixels = pixels + random.normal(0, _NOISE_IMAGE, pixels.shape).astype(np.float32)
@@ -113,6 +120,7 @@ def collate(
         torch.tensor(sentence_at),
         at,
         flat.reshape(-1)[at + 1],
+        torch.tensor(weights),
     )
 
 

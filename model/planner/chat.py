@@ -24,6 +24,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from citrus_agent.core.errors import PlannerError
 from citrus_agent.model.planner.grammar import call_schema, matcher
 from citrus_agent.model.planner.messages import Conversation, read
+from citrus_agent.model.planner.names import Names
 from citrus_agent.model.planner.network import CHANNELS, PlannerNetwork, pool
 from citrus_agent.model.planner.prompt import Prompt, build
 from citrus_agent.model.planner.tokenizer import CALL, CALL_END, PlannerTokenizer
@@ -114,13 +115,13 @@ class ChatCitrusV(BaseChatModel):
             pieces = CallWriter(self.network, self.tokenizer).write(
                 prompt, slots, matcher(schema, self.tokenizer), self.max_tokens, Sampling(self.temperature, self.seed)
             )
-            yield from self._chunks(pieces, prompt, run, run_manager)
+            yield from self._chunks(pieces, prompt, conversation.names, run, run_manager)
 
     def _chunks(
-        self, pieces: Iterator[list[int]], prompt: Prompt, run: str, run_manager: CallbackManagerForLLMRun | None
+        self, pieces: Iterator[list[int]], prompt: Prompt, names: Names, run: str, run_manager: CallbackManagerForLLMRun | None
     ) -> Iterator[ChatGenerationChunk]:
         """Chunks of the call's name and arguments, then one with the usage."""
-        splitter, written = _Splitter(f"call_{uuid.uuid4().hex[:24]}"), []
+        splitter, written = _Splitter(f"call_{uuid.uuid4().hex[:24]}", names), []
         for piece in pieces:
             written += piece
             for part in splitter.feed(self.tokenizer.decode(written)):
@@ -143,8 +144,9 @@ class ChatCitrusV(BaseChatModel):
 class _Splitter:
     """Takes the growing text of a call apart into tool-call chunks: the name first, then the arguments' JSON as it grows."""
 
-    def __init__(self, call_id: str) -> None:
+    def __init__(self, call_id: str, names: Names) -> None:
         self._id = call_id
+        self._names = names
         self._named = False
         self._sent = 0
 
@@ -158,7 +160,7 @@ class _Splitter:
             self._named = True
             yield tool_call_chunk(name=json.loads(head + "}")["name"], args="", id=self._id, index=0)
         closed = text.endswith(CALL_END)
-        ready = arguments[:-1] if closed else arguments.rstrip("}\ufffd")
+        ready = self._names.handles(arguments[:-1] if closed else arguments.rstrip("}\ufffd"), whole=closed)
         if len(ready) > self._sent:
             yield tool_call_chunk(args=ready[self._sent :], index=0)
             self._sent = len(ready)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, get_args
 
@@ -14,6 +14,7 @@ from citrus_agent.core.dialogue import error_reply, study_line, tool_reply
 from citrus_agent.core.errors import ToolError
 from citrus_agent.core.study import ImageRef, Laterality, Spacing, Study
 from citrus_agent.model.planner.images import ImageBank
+from citrus_agent.model.planner.names import Names
 from citrus_agent.model.planner.prompt import Turn
 from citrus_agent.model.planner.questions import Asked, Wording, ask, bank
 from citrus_agent.model.planner.simulate import World, fault
@@ -153,6 +154,15 @@ def _trouble(random: np.random.Generator, scene: Scene, world: World, study: Stu
     if random.random() < 0.06:
         missing = str(random.choice(["view_region", "describe_lesion", "search_guidelines", "measure_lesion"]))
         scene.tools = tuple(name for name in scene.tools if name != missing)
+
+
+def named(turns: list[Turn], names: Names | None = None) -> list[Turn]:
+    """The conversation as the planner reads and writes it: evidence by name."""
+    names = names or Names()
+    return [
+        replace(turn, text=names.reply(turn.text)) if turn.role == "reply" else replace(turn, arguments=names.arguments(turn.arguments))
+        for turn in turns
+    ]
 
 
 def texts(turns: list[Turn]) -> list[str]:

@@ -22,9 +22,10 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from citrus_agent.core.errors import CitrusError
 from citrus_agent.core.phrases import fill
 from citrus_agent.model.planner.arguments import ARGUMENTS
-from citrus_agent.model.planner.dialogues import MAX_CALLS, Dialogue, sample
+from citrus_agent.model.planner.dialogues import MAX_CALLS, Dialogue, named, sample
 from citrus_agent.model.planner.grammar import Context, call_schema, matcher
 from citrus_agent.model.planner.images import ImageBank
+from citrus_agent.model.planner.names import Names
 from citrus_agent.model.planner.network import CHANNELS, PlannerNetwork
 from citrus_agent.model.planner.prompt import Turn, build
 from citrus_agent.model.planner.teacher import Call, next_call
@@ -88,11 +89,12 @@ class Runner:
     def play(self, dialogue: Dialogue) -> Outcome:
         """One dialogue to its end or to the limit of calls."""
         outcome = Outcome(dialogue.wording.group)
-        turns, context = dialogue.opening(), Context(images=len(dialogue.images))
+        turns, names = dialogue.opening(), Names()
+        context = Context(names.kinds, images=len(dialogue.images))
         context.read_question(dialogue.scene.question)
         for _ in range(MAX_CALLS):
             outcome.expected.append(next_call(dialogue.scene, dialogue.world))
-            call = self._call(turns, context, dialogue, outcome)
+            call = self._call(named(turns, names), context, dialogue, outcome, names)
             outcome.made.append(call)
             outcome.invalid += not _valid(call, dialogue)
             added = dialogue.step(*call)
@@ -101,10 +103,10 @@ class Runner:
                 break
             turns += added
             context.calls[call[0]] = context.calls.get(call[0], 0) + 1
-            context.read_reply(added[1].text)
+            names.reply(added[1].text)
         return outcome
 
-    def _call(self, turns: list[Turn], context: Context, dialogue: Dialogue, outcome: Outcome) -> Call:
+    def _call(self, turns: list[Turn], context: Context, dialogue: Dialogue, outcome: Outcome, names: Names) -> Call:
         prompt = build(turns, self.tokenizer, reply=True)
         images = [self.bank.get(reference) for reference in dialogue.images]
         pixels = np.concatenate(images) if images else np.zeros((0, CHANNELS), np.float32)
@@ -115,7 +117,7 @@ class Runner:
         outcome.seconds += time.perf_counter() - began
         outcome.tokens += len(ids)
         outcome.choices += self.writer.choices
-        call = json.loads(self.tokenizer.decode(ids).removeprefix(CALL).removesuffix(CALL_END))
+        call = json.loads(names.handles(self.tokenizer.decode(ids).removeprefix(CALL).removesuffix(CALL_END)))
         return call["name"], call["arguments"]
 
 

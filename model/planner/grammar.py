@@ -21,7 +21,6 @@ Schema = dict[str, Any]
 ONE_PROMPT = ("region", "box", "point", "seg")
 """Arguments of which a call takes exactly one, where a tool has several of them."""
 MAX_SAME_CALL = 3
-_LINE = re.compile(r"^(E\d+) ([a-z_]+)\b", re.MULTILINE)
 _NUMBER = re.compile(r"(?<![\w.])(?:[xy][12]?\s*[=:]\s*)?(\d+(?:\.\d+)?)(?![\w]|\.\d)", re.IGNORECASE)
 _TEXT = r"[A-Za-z ,.;:()'/%+-]"
 _FREE = r"[ !#-\[\]-~]"
@@ -33,7 +32,7 @@ _ATTRIBUTES = {"rule_outcome": "recommendation", "passage": "text"}
 
 @dataclass
 class Context:
-    """What a call may refer to: evidence kinds by handle, boxes and points of the question, images, and how often each tool was called."""
+    """What a call may refer to: evidence kinds by name, boxes and points of the question, images, and how often each tool was called."""
 
     handles: dict[str, str] = field(default_factory=dict)
     boxes: list[list[float]] = field(default_factory=list)
@@ -42,12 +41,8 @@ class Context:
     calls: dict[str, int] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[str]:
-        """Handles of one kind, in order of arrival."""
+        """Names of one kind, in order of arrival."""
         return [handle for handle, known in self.handles.items() if known == kind]
-
-    def read_reply(self, text: str) -> None:
-        """Take up the handles that a tool's reply lists."""
-        self.handles.update(_LINE.findall(text))
 
     def read_question(self, question: str) -> None:
         """Take up the boxes (x1, y1, x2, y2) and points (x, y) that a question writes down; the newest question counts."""

@@ -17,6 +17,7 @@ from PIL import Image as PILImage
 
 from citrus_agent.core.errors import PlannerError
 from citrus_agent.model.planner.grammar import Context
+from citrus_agent.model.planner.names import Names
 from citrus_agent.model.planner.prompt import Turn, question_of
 
 MAX_PIXELS = 64_000_000
@@ -31,6 +32,7 @@ class Conversation:
     turns: list[Turn]
     images: list[NDArray[np.uint8]] = field(default_factory=list)
     context: Context = field(default_factory=Context)
+    names: Names = field(default_factory=Names)
 
 
 def read(messages: Sequence[BaseMessage], tool_names: Sequence[str]) -> Conversation:
@@ -42,9 +44,8 @@ def read(messages: Sequence[BaseMessage], tool_names: Sequence[str]) -> Conversa
         elif isinstance(message, AIMessage):
             _read_ai(message, conversation)
         elif isinstance(message, ToolMessage):
-            text = _text(message.content)
-            conversation.turns.append(Turn("reply", text=text))
-            conversation.context.read_reply(text)
+            conversation.turns.append(Turn("reply", text=conversation.names.reply(_text(message.content))))
+            conversation.context.handles = conversation.names.kinds
         elif not isinstance(message, SystemMessage):
             raise PlannerError(f"this planner cannot read a {message.type} message: give system, human, ai and tool messages")
     if not any(turn.role == "user" for turn in conversation.turns):
@@ -67,7 +68,7 @@ def _read_ai(message: AIMessage, conversation: Conversation) -> None:
     if message.invalid_tool_calls or not message.tool_calls:
         raise PlannerError("an ai message without a valid tool call cannot stand in this planner's conversation: leave it out")
     for call in message.tool_calls:
-        conversation.turns.append(Turn("call", name=call["name"], arguments=call["args"]))
+        conversation.turns.append(Turn("call", name=call["name"], arguments=conversation.names.arguments(call["args"])))
         calls = conversation.context.calls
         calls[call["name"]] = calls.get(call["name"], 0) + 1
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -63,12 +64,19 @@ class PlannerNetwork(nn.Module):
         )
         config._attn_implementation = "sdpa"
         self.text = Qwen2_5_VLTextModel(config)
+        self.before = nn.Parameter(torch.full((width,), 0.5))
         self.image = nn.Sequential(nn.LayerNorm(CHANNELS), nn.Linear(CHANNELS, width))
         self.sentence = nn.Linear(WIDTH, width)
 
-    def embed(self, ids: Tensor) -> Tensor:
-        """int64 (..., T) to (..., T, width); slots of images and sentences hold their marker's embedding."""
-        return self.text.embed_tokens(ids)
+    def embed(self, ids: Tensor, previous: Tensor | None = None) -> Tensor:
+        """int64 (..., T) to (..., T, width); slots of images and sentences hold their marker's embedding.
+
+        Each token carries a share of the one before it (``previous`` (..., 1) where the sequence goes on), so that copying a handle
+        takes one layer of attention, not two: Olsson C et al., "In-context learning and induction heads", 2022, arXiv:2209.11895.
+        """
+        own = self.text.embed_tokens(ids)
+        first = torch.zeros_like(own[..., :1, :]) if previous is None else self.text.embed_tokens(previous)
+        return own + self.before * torch.cat([first, own[..., :-1, :]], -2)
 
     def fill(self, embeds: Tensor, images: Tensor, image_at: Tensor, sentences: Tensor, sentence_at: Tensor) -> Tensor:
         """``embeds`` (T, width) with the slots filled. ``images`` (N, 256) and ``sentences`` (M, 384) go to the rows ``*_at``."""

@@ -1,7 +1,8 @@
 """A conversation as one sequence of tokens, only ever appended to. Knows no LangChain message and no network.
 
 Qwen2.5's chat format with Hermes tool calls; each image is 16 tokens on a 4 x 4 grid with Qwen2-VL's three-part positions
-(Wang P et al., "Qwen2-VL", 2024, arXiv:2409.12191), and each question adds one token for its sentence vector.
+(Wang P et al., "Qwen2-VL", 2024, arXiv:2409.12191). A token for the question's sentence vector stands before the question and before
+each call.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ from citrus_agent.model.planner.tokenizer import (
 GRID = 4
 IMAGE_TOKENS = GRID * GRID
 SYSTEM = "You read breast ultrasound by calling tools."
-_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+STANDARD_TOOLS = (
+    *("detect_lesions", "segment_lesion", "measure_lesion", "describe_lesion", "view_region", "apply_guideline", "search_guidelines"),
+    *("conclude", "abstain"),
+)
+_SIZE = re.compile(r"^(Study: .*?), \d+x\d+ px,.*$", re.MULTILINE)
 _QUESTION = re.compile(r"(?:^|\n)Question:\s*(.*)\Z", re.DOTALL)
 
 
@@ -87,13 +92,21 @@ def build(turns: Iterable[Turn], tokenizer: PlannerTokenizer, *, reply: bool) ->
     for turn in turns:
         _TURNS[turn.role](prompt, turn, tokenizer)
     if reply:
-        _add(prompt, tokenizer, [tokenizer.ids[START], "assistant\n"])
+        _begin_reply(prompt, tokenizer)
     return prompt
 
 
 def _system(prompt: Prompt, turn: Turn, tokenizer: PlannerTokenizer) -> None:
     mark = tokenizer.ids
-    _add(prompt, tokenizer, [mark[START], f"system\n{SYSTEM}\nTools: {', '.join(turn.names)}", mark[END], "\n"])
+    _add(prompt, tokenizer, [mark[START], f"system\n{SYSTEM}\nTools: {tool_list(turn.names)}", mark[END], "\n"])
+
+
+def tool_list(names: Sequence[str]) -> str:
+    """The bound tools in brief: what is missing from the standard ones and what comes on top, by name."""
+    missing = [name for name in STANDARD_TOOLS if name not in names]
+    more = [name for name in names if name not in STANDARD_TOOLS]
+    parts = ["standard", *(["without", *missing] if missing else []), *(["and", *more] if more else [])]
+    return " ".join(parts)
 
 
 def _user(prompt: Prompt, turn: Turn, tokenizer: PlannerTokenizer) -> None:
@@ -104,24 +117,31 @@ def _user(prompt: Prompt, turn: Turn, tokenizer: PlannerTokenizer) -> None:
         _add_image(prompt, tokenizer)
         _add(prompt, tokenizer, [mark[VISION_END]])
     prompt.sentences.append((len(prompt.ids), question_of(turn.text)))
-    _add(prompt, tokenizer, [mark[SENTENCE], turn.text])
+    _add(prompt, tokenizer, [mark[SENTENCE], _SIZE.sub(r"\1", turn.text)])
     prompt.texts.append((prompt.sentences[-1][0] + 1, len(prompt.ids)))
     _add(prompt, tokenizer, [mark[END], "\n"])
 
 
 def _call(prompt: Prompt, turn: Turn, tokenizer: PlannerTokenizer) -> None:
     mark = tokenizer.ids
-    _add(prompt, tokenizer, [mark[START], "assistant\n"])
+    _begin_reply(prompt, tokenizer)
     begin = len(prompt.ids)
     _add(prompt, tokenizer, [mark[CALL], call_text(turn.name, turn.arguments), mark[CALL_END], mark[END]])
     prompt.spans.append((begin, len(prompt.ids)))
     _add(prompt, tokenizer, ["\n"])
 
 
+def _begin_reply(prompt: Prompt, tokenizer: PlannerTokenizer) -> None:
+    """Where a call begins, with the vector of the question that it serves: however long the run, the question stands right before it."""
+    _add(prompt, tokenizer, [tokenizer.ids[START], "assistant\n"])
+    if prompt.sentences:
+        prompt.sentences.append((len(prompt.ids), prompt.sentences[-1][1]))
+        _add(prompt, tokenizer, [tokenizer.ids[SENTENCE]])
+
+
 def _reply(prompt: Prompt, turn: Turn, tokenizer: PlannerTokenizer) -> None:
     mark = tokenizer.ids
-    text = _DIGEST.sub("blob", turn.text)  # a digest means nothing to the planner
-    _add(prompt, tokenizer, [mark[START], "user\n", mark[REPLY], f"\n{text}\n", mark[REPLY_END], mark[END], "\n"])
+    _add(prompt, tokenizer, [mark[START], "user\n", mark[REPLY], f"\n{turn.text}\n", mark[REPLY_END], mark[END], "\n"])
 
 
 _TURNS = {"system": _system, "user": _user, "call": _call, "reply": _reply}

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ from torch.nn import functional
 
 from citrus_agent.model.busi import read_busi
 from citrus_agent.model.planner.batches import Batch, Example, collate, example, schedule
-from citrus_agent.model.planner.dialogues import sample, texts
+from citrus_agent.model.planner.dialogues import Dialogue, named, sample, texts
 from citrus_agent.model.planner.images import ImageBank, image_bank
 from citrus_agent.model.planner.network import PlannerNetwork
-from citrus_agent.model.planner.prompt import build
+from citrus_agent.model.planner.prompt import Turn, build
 from citrus_agent.model.planner.tokenizer import PlannerTokenizer
 from citrus_agent.model.sentence import SentenceEncoder
 
@@ -37,9 +36,14 @@ WARMUP = 50
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides the weights, apart from the images."""
+    """All that decides the weights, apart from the images.
 
-    steps: int = 2000
+    ``opening_steps``: that many steps at the beginning see only the first call of each dialogue, and every third step after them does
+    too. Few tokens lie between question and call there, so the network learns to look at the question before a long conclusion drowns it.
+    """
+
+    steps: int = 1400
+    opening_steps: int = 150
     dialogues: int = 30000
     tokens: int = 2500
     rate: float = 4e-3
@@ -48,33 +52,44 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Training examples with what their slots need."""
+    """Training examples with what their slots need. ``openings`` end with the first call."""
 
     examples: list[Example]
+    openings: list[Example]
     bank: ImageBank
     vectors: dict[str, NDArray[np.float32]]
     tokenizer: PlannerTokenizer
 
     def batches(self, recipe: Recipe, start: int) -> Iterator[tuple[int, Batch]]:
         """Steps from ``start`` with their batches; step n is always the same batch."""
-        lengths = [len(item.prompt.ids) for item in self.examples]
-        order = islice(schedule(lengths, recipe.tokens, recipe.seed), start, recipe.steps)
-        for step, indices in enumerate(order, start=start):
+        orders = [schedule([len(item.prompt.ids) for item in part], recipe.tokens, recipe.seed) for part in (self.examples, self.openings)]
+        for step in range(recipe.steps):
             random = np.random.default_rng([recipe.seed, 1, step])
-            yield step, collate([self.examples[i] for i in indices], self.bank, self.vectors, self.tokenizer, random)
+            early = step < recipe.opening_steps or step % 3 == 0
+            indices = next(orders[early])
+            if step >= start:
+                chosen = [(self.openings if early else self.examples)[i] for i in indices]
+                yield step, collate(chosen, self.bank, self.vectors, self.tokenizer, random)
 
 
 def corpus(bank: ImageBank, recipe: Recipe, out: Path) -> Corpus:
     """Simulate the dialogues, learn the tokenizer (once) and encode the questions."""
-    played = [(dialogue := sample(recipe.seed * 1_000_003 + i, bank), dialogue.play()) for i in range(recipe.dialogues)]
+    played = [_played(recipe.seed * 1_000_003 + i, bank) for i in range(recipe.dialogues)]
     path = out / "tokenizer.json"
     if not path.is_file():
         PlannerTokenizer.train((text for _, turns in played[:8000] for text in texts(turns)), VOCABULARY).save(path)
     tokenizer = PlannerTokenizer.load(path)
     examples = [example(dialogue, build(turns, tokenizer, reply=False)) for dialogue, turns in played]
+    openings = [example(dialogue, build(turns[:3], tokenizer, reply=False)) for dialogue, turns in played]
     questions = sorted({text for item in examples for _, text in item.prompt.sentences})
     log.info("%d dialogues, %d questions", len(examples), len(questions))
-    return Corpus(examples, bank, _vectors(questions, out / "vectors.npz"), tokenizer)
+    return Corpus(examples, openings, bank, _vectors(questions, out / "vectors.npz"), tokenizer)
+
+
+def _played(seed: int, bank: ImageBank) -> tuple[Dialogue, list[Turn]]:
+    """A dialogue with its turns."""
+    dialogue = sample(seed, bank)
+    return dialogue, named(dialogue.play())
 
 
 def _vectors(questions: list[str], kept: Path) -> dict[str, NDArray[np.float32]]:
@@ -90,13 +105,14 @@ def _vectors(questions: list[str], kept: Path) -> dict[str, NDArray[np.float32]]
 
 
 def loss_of(network: PlannerNetwork, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy over the tokens of calls."""
+    """Weighted mean of the cross-entropy over the tokens of calls."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         embeds = network.embed(batch.ids)
         flat = network.fill(embeds.reshape(-1, embeds.shape[-1]), batch.images, batch.image_at, batch.sentences, batch.sentence_at)
         states = network.hidden(flat.reshape(embeds.shape), batch.positions)
         logits = network.logits(states.reshape(-1, states.shape[-1])[batch.target_at])
-    return functional.cross_entropy(logits.float(), batch.targets)
+    losses = functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+    return (losses * batch.weights).sum() / batch.weights.sum()
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
@@ -108,11 +124,12 @@ def rate_at(step: int, recipe: Recipe) -> float:
 
 
 def optimizers_of(network: PlannerNetwork, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices (Jordan K et al., 2024, kellerjordan.github.io/posts/muon), AdamW for all else.
+    """Muon for all matrices but the embedding (Jordan K et al., 2024, kellerjordan.github.io/posts/muon), AdamW for the rest.
 
-    With AdamW alone, attention to the question and to the handles took several times as many steps to appear.
+    The image and sentence projections read dense vectors: AdamW's steps move their output so far each time that the layers above
+    learn to look away from it.
     """
-    matrices = [p for name, p in network.named_parameters() if p.ndim == 2 and ".layers." in name]
+    matrices = [p for name, p in network.named_parameters() if p.ndim == 2 and "embed_tokens" not in name]
     chosen = {id(p) for p in matrices}
     others = [p for p in network.parameters() if id(p) not in chosen]
     return [

@@ -92,6 +92,7 @@ class _Reader:
         self._network = network
         self._cache = DynamicCache(config=network.text.config)
         self._next = prompt.next_position
+        self._last = prompt.ids[-1]
         self._waiting: list[int] = []
         self._logits: Tensor | None = None
         with torch.inference_mode():
@@ -111,8 +112,9 @@ class _Reader:
             count = len(self._waiting)
             positions = torch.arange(self._next, self._next + count).expand(3, count)
             with torch.inference_mode():
-                self._run(self._network.embed(torch.tensor(self._waiting)), positions)
+                self._run(self._network.embed(torch.tensor(self._waiting), torch.tensor([self._last])), positions)
             self._next += count
+            self._last = self._waiting[-1]
             self._waiting = []
         assert self._logits is not None
         return self._logits

@@ -13,6 +13,7 @@ from citrus_agent.core.errors import PlannerError
 from citrus_agent.model.planner.arguments import ARGUMENTS
 from citrus_agent.model.planner.evaluate import described
 from citrus_agent.model.planner.grammar import MAX_SAME_CALL, Context, call_schema, matcher
+from citrus_agent.model.planner.names import Names
 from citrus_agent.model.planner.network import PlannerNetwork
 from citrus_agent.model.planner.prompt import Turn, build
 from citrus_agent.model.planner.tokenizer import CALL, CALL_END, PlannerTokenizer
@@ -24,6 +25,7 @@ REPLY = (
     "E1 finding image_impression suspicious (probability 0.80)\n"
     "E2 region lesion score 0.90 x 1 to 9, y 1 to 9 px\nE3 mask lesion area 9 px²"
 )
+NAMES = {"@image_impression", "@region", "@mask", "@rule_outcome", "@passage"}
 OUTCOME = "E4 rule_outcome birads_us_2013 decided BI-RADS 4A\nE5 passage birads_us_2013/shape"
 
 
@@ -40,10 +42,11 @@ def writer(tokenizer) -> CallWriter:
 
 
 def context(*replies: str, question: str = "What is it?") -> Context:
-    known = Context(images=1)
-    known.read_question(question)
+    names = Names()
     for reply in replies:
-        known.read_reply(reply)
+        names.reply(reply)
+    known = Context(names.kinds, images=1)
+    known.read_question(question)
     return known
 
 
@@ -69,12 +72,12 @@ def test_untrained_network_writes_only_valid_calls(writer, seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_claims_print_no_number_of_their_own_and_name_evidence_that_exists(writer, seed):
     arguments = write(writer, context(REPLY, OUTCOME), ("conclude",), seed, limit=400)["arguments"]
-    assert arguments.get("category") in (None, "{E4}")
+    assert arguments.get("category") in (None, "{@rule_outcome}")
     for claim in arguments["claims"]:
         assert claim["evidence"]
-        assert set(claim["evidence"]) <= {"E1", "E2", "E3", "E4", "E5"}
+        assert set(claim["evidence"]) <= NAMES
         placeholders = re.findall(r"\{([^}]*)\}", claim["text"])
-        assert set(placeholders) <= {"E1", "E2", "E3", "E4", "E5", "E4.recommendation", "E5.text"}
+        assert set(placeholders) <= NAMES | {"@rule_outcome.recommendation", "@passage.text"}
         assert not re.search(r"[\d{}]", re.sub(r"\{[^}]*\}", "", claim["text"]))
 
 
@@ -84,7 +87,7 @@ def test_a_conclusion_closes_however_short_the_limit(writer, seed):
     assert call["arguments"]["claims"]
 
 
-@pytest.mark.parametrize(("name", "argument", "handle"), [("measure_lesion", "mask", "E3"), ("describe_lesion", "mask", "E3")])
+@pytest.mark.parametrize(("name", "argument", "handle"), [("measure_lesion", "mask", "@mask"), ("describe_lesion", "mask", "@mask")])
 def test_a_handle_is_of_the_right_kind(writer, name, argument, handle):
     for seed in range(5):
         assert write(writer, context(REPLY), (name,), seed)["arguments"] == {argument: handle}
@@ -97,7 +100,7 @@ def test_segment_takes_exactly_one_prompt(writer):
         given = [name for name in ("region", "box", "point", "seg") if name in arguments]
         assert len(given) == 1
         assert arguments.get("box", [10, 20, 80, 90]) == [10, 20, 80, 90]
-        assert arguments.get("region", "E2") == "E2"
+        assert arguments.get("region", "@region") == "@region"
 
 
 @pytest.mark.parametrize(

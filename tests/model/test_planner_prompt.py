@@ -80,11 +80,6 @@ def test_question_is_what_follows_its_mark():
     assert question_of("Question: a\nQuestion: b") == "a\nQuestion: b"
 
 
-def test_digests_are_not_read_out(tokenizer):
-    prompt = build([Turn("reply", text="E3 document_field view " + "ab" * 32)], tokenizer, reply=False)
-    assert "view blob" in tokenizer.decode(prompt.ids)
-
-
 def test_network_saves_and_loads_alike(tmp_path):
     torch.manual_seed(0)
     network = PlannerNetwork(300, width=64, layers=2, heads=2, key_heads=1, hidden=96).eval()
@@ -122,5 +117,5 @@ def test_cache_gives_the_same_logits_as_one_pass(tokenizer):
     with torch.inference_mode():
         whole = network.hidden(network.embed(ids), positions)[0, -1]
         network.hidden(network.embed(ids[:, :half]), positions[..., :half], cache)
-        parts = network.hidden(network.embed(ids[:, half:]), positions[..., half:], cache)[0, -1]
+        parts = network.hidden(network.embed(ids[:, half:], ids[:, half - 1 : half]), positions[..., half:], cache)[0, -1]
     torch.testing.assert_close(whole, parts, atol=1e-4, rtol=1e-3)
