@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import DynamicCache, Qwen2_5_VLTextConfig, Qwen2_5_VLTextModel
@@ -110,7 +111,7 @@ class PlannerNetwork(nn.Module):
         try:
             settings: dict[str, Any] = json.loads((directory / "config.json").read_text())
             state = load_file(directory / "model.safetensors")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise ResourceError(
                 "the planner's weights are missing or damaged; reinstall the package, or point --model at a folder"
             ) from error
