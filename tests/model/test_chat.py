@@ -102,7 +102,7 @@ def test_stream_and_generate_give_the_same_call(planner):
     assert only_call(whole) == only_call(made)
     assert json.loads("".join(arguments)) == made.tool_calls[0]["args"]
     assert whole.usage_metadata == made.usage_metadata
-    Conclude.model_validate(made.tool_calls[0]["args"])
+    Abstain.model_validate(made.tool_calls[0]["args"])
 
 
 def test_usage_is_counted(planner):
