@@ -13,7 +13,7 @@ from langchain_core.tools import tool
 from PIL import Image as PILImage
 from pydantic import BaseModel
 
-from citrus_agent.core.dialogue import SYSTEM_PROMPT, Abstain, Conclude
+from citrus_agent.core.dialogue import SYSTEM_PROMPT, Abstain
 from citrus_agent.core.errors import PlannerError
 from citrus_agent.core.pixels import encode_png
 from citrus_agent.model.planner import load_chat
