@@ -15,6 +15,7 @@ from typing import TypeVar
 from citrus_agent.core.errors import Interrupted
 
 Result = TypeVar("Result")
+CALL_THREAD = "citrus-agent-call"
 _POLL = 0.05  # s between looks at the cancel event; a result is seen at once
 
 
@@ -39,7 +40,7 @@ def call_bounded(function: Callable[[], Result], seconds: float, cancel: threadi
         finally:
             done.set()
 
-    threading.Thread(target=work, daemon=True, name="citrus-agent-call").start()
+    threading.Thread(target=work, daemon=True, name=CALL_THREAD).start()
     deadline = time.monotonic() + seconds
     while not done.wait(max(min(_POLL, deadline - time.monotonic()), 0.0)):
         stop_if_cancelled(cancel)

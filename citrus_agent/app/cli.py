@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+
 import typer
 
 from citrus_agent.app.commands import evaluate, tools, trace
 from citrus_agent.app.commands.consult import consult
 from citrus_agent.app.commands.doctor import doctor
 from citrus_agent.app.offline import offline_defaults
+from citrus_agent.graphs.bounded import CALL_THREAD
 
 app = typer.Typer(
     name="citrus-agent",
@@ -36,4 +41,16 @@ def _start(version: bool = typer.Option(False, "--version", help="Show the versi
 
 def main() -> None:
     """Entry point of the command ``citrus-agent``."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        _leave(end)
+
+
+def _leave(end: SystemExit) -> None:
+    """End the process. A call that was abandoned inside native code would abort Python's own shutdown, so then there is none."""
+    if not any(thread.daemon and thread.name == CALL_THREAD for thread in threading.enumerate()):
+        raise end
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))

@@ -17,7 +17,7 @@ from citrus_agent.model.planner.prompt import IMAGE_TOKENS, Prompt
 from citrus_agent.model.planner.tokenizer import PAD, PlannerTokenizer
 
 _CHUNK = 1024  # dialogues sorted by length together, so that a batch holds little padding
-_NOISE_IMAGE, _NOISE_SENTENCE = 0.05, 0.012
+_NOISE_IMAGE, _NOISE_SENTENCE = 0.05, 0.018
 _BLANKED, _BLANK = 0.3, 0.15
 _HEAD, _HEAD_WEIGHT = 16, 8.0
 

@@ -42,7 +42,7 @@ class Recipe:
     too. Few tokens lie between question and call there, so the network learns to look at the question before a long conclusion drowns it.
     """
 
-    steps: int = 1400
+    steps: int = 1800
     opening_steps: int = 150
     dialogues: int = 30000
     tokens: int = 2500

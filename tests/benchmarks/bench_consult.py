@@ -59,7 +59,7 @@ def child(started: float, model: str) -> None:
     from citrus_agent import CitrusAgent
     from citrus_agent.app.phantom import render_phantom
 
-    question = "Describe the findings and give a BI-RADS category."
+    question = "Give a full report with a BI-RADS category."
     runs, spent = [], []
     with tempfile.TemporaryDirectory() as folder:
         for seed in (0, 1):  # another image, so that no kept embedding helps the second one

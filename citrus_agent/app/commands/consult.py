@@ -16,7 +16,7 @@ from citrus_agent.app.commands.output import ExitCode, JsonOption, answering
 if TYPE_CHECKING:
     from citrus_agent.app.agent import Consultation
 
-QUESTION = "Describe the findings and give a BI-RADS category."
+QUESTION = "Give a full report with a BI-RADS category."
 
 Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Images of one study: PNG, JPEG, TIFF, BMP, DICOM, NIfTI.")]
 Question = Annotated[str | None, typer.Option("--question", "-q", help=f"What is asked. Default: {QUESTION}")]
