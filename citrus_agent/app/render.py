@@ -6,13 +6,12 @@ Each file is written whole or not at all: to a neighbour first, then renamed.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from citrus_agent.app.markdown import report_markdown
 from citrus_agent.app.overlay import overlay_png
+from citrus_agent.core.blobs import write_atomic
 from citrus_agent.core.graph import EvidenceGraph
 from citrus_agent.core.protocols import BlobStore
 from citrus_agent.core.report import Report
@@ -57,17 +56,3 @@ def report_json(report: Report, graph: EvidenceGraph, study: Study, trace_head: 
 def is_simulated(report: Report, graph: EvidenceGraph, study: Study) -> bool:
     """True where the input, the model or any evidence is simulated: one such part makes the whole so."""
     return report.simulated or study.simulated or any(item.simulated for item in graph)
-
-
-def write_atomic(target: Path, data: bytes) -> None:
-    """Write ``data`` beside ``target`` and rename it into place; nothing is left behind when that fails."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -13,8 +13,8 @@ from PIL import Image as PILImage
 from citrus_agent.app import overlay
 from citrus_agent.app.markdown import SIMULATED, escape
 from citrus_agent.app.phantom import phantom_mask, phantom_study
-from citrus_agent.app.render import write_atomic, write_outputs
-from citrus_agent.core.blobs import MemoryBlobStore
+from citrus_agent.app.render import write_outputs
+from citrus_agent.core.blobs import MemoryBlobStore, write_atomic
 from citrus_agent.core.case import Case
 from citrus_agent.core.errors import TraceError
 from citrus_agent.core.evidence import EVIDENCE_ADAPTER, Mask, Measurement, Passage, Region
@@ -257,7 +257,7 @@ def test_writing_is_all_or_nothing(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("citrus_agent.app.render.os.replace", fail)
+    monkeypatch.setattr("citrus_agent.core.blobs.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomic(target, b"new")
     assert target.read_bytes() == b"old"
