@@ -53,12 +53,15 @@ class HybridSearch:
         self._bm25: Any = None
 
     def rank(self, query: str, k: int, where: dict[str, str]) -> list[tuple[str, float]]:
-        """The best ``k`` keys with their fused score in 0..1 (1: first in both rankings); empty when nothing is relevant."""
+        """The best ``k`` keys with their fused score in 0..1 (1: first in all rankings); empty when nothing is relevant."""
         words = tokens(query)
         cosine = self._index.similarities(query, where)
         dense = sorted(cosine, key=lambda key: (-cosine[key], key))
         lexical = [key for key in self._lexical(words) if key in cosine]
-        fused = reciprocal_rank([dense, lexical])
+        codes = {word for word in words if any(char.isdigit() for char in word)}
+        # A code such as 4b means one thing only, and neither ranking weighs that: passages that hold it count once more.
+        exact = [[key for key in lexical if codes <= set(self._words[key])]] if codes else []
+        fused = reciprocal_rank([dense, lexical, *exact])
         kept = self._relevant(words, cosine)
         return [(key, fused[key]) for key in sorted(kept, key=lambda key: (-fused[key], key))[:k]]
 
