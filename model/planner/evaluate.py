@@ -104,6 +104,7 @@ class Runner:
             turns += added
             context.calls[call[0]] = context.calls.get(call[0], 0) + 1
             names.reply(added[1].text)
+            context.read_outcomes(added[1].text)
         return outcome
 
     def _call(self, turns: list[Turn], context: Context, dialogue: Dialogue, outcome: Outcome, names: Names) -> Call:

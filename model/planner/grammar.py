@@ -22,6 +22,9 @@ ONE_PROMPT = ("region", "box", "point", "seg")
 """Arguments of which a call takes exactly one, where a tool has several of them."""
 MAX_SAME_CALL = 3
 _NUMBER = re.compile(r"(?<![\w.])(?:[xy][12]?\s*[=:]\s*)?(\d+(?:\.\d+)?)(?![\w]|\.\d)", re.IGNORECASE)
+_CODE = re.compile(r"(?:rads|categor(?:y|ies)|cat\.?|score)[\s:]*([0-6][abc]?)\b|\b([0-6][abc])\b", re.IGNORECASE)
+_OUTCOME = re.compile(r"E\d+ rule_outcome ")
+_QUERY_LENGTH = 120
 _TEXT = r"[A-Za-z ,.;:()'/%+-]"
 _FREE = r"[ !#-\[\]-~]"
 _FREE_LENGTH = 200
@@ -32,13 +35,28 @@ _ATTRIBUTES = {"rule_outcome": "recommendation", "passage": "text"}
 
 @dataclass
 class Context:
-    """What a call may refer to: evidence kinds by name, boxes and points of the question, images, and how often each tool was called."""
+    """What a call may refer to: evidence kinds by name, boxes and points of the question, images, codes of categories.
+
+    ``calls``: how often each tool was called.
+    """
 
     handles: dict[str, str] = field(default_factory=dict)
     boxes: list[list[float]] = field(default_factory=list)
     points: list[list[float]] = field(default_factory=list)
     images: int = 0
     calls: dict[str, int] = field(default_factory=dict)
+    codes: list[str] = field(default_factory=list)
+
+    def read_outcomes(self, reply: str) -> None:
+        """Take up the codes of the rule outcomes that a tool's reply lists: from then on the newest one counts, not the question's."""
+        outcomes = [line for line in reply.splitlines() if _OUTCOME.match(line)]
+        if outcomes:
+            self.codes = []
+            self.read_codes("\n".join(outcomes))
+
+    def read_codes(self, text: str) -> None:
+        """Take up the category codes (``4A``) of a text: a query may name no other."""
+        self.codes += [code for match in _CODE.findall(text) if (code := "".join(match).upper()) not in self.codes]
 
     def of_kind(self, kind: str) -> list[str]:
         """Names of one kind, in order of arrival."""
@@ -51,6 +69,8 @@ class Context:
         self.boxes = [w for w in windows if w[2] > w[0] and w[3] > w[1]]
         self.points = [values[i : i + 2] for i in range(len(values) - 1)] if not self.boxes else []
         self.calls = {}
+        self.codes = []
+        self.read_codes(question)
 
 
 def call_schema(tools: Sequence[Mapping[str, Any]], context: Context) -> Schema:
@@ -165,11 +185,18 @@ def _claim_text(schema: Schema, context: Context) -> Schema:
     return {"type": "string", "pattern": f"^({_TEXT}{placeholder})+$"}
 
 
+def _query(schema: Schema, context: Context) -> Schema:
+    """Words, and category codes that the question or an outcome named."""
+    options = "|".join([_TEXT, *context.codes])
+    return {"type": "string", "pattern": f"^({options}){{1,{_QUERY_LENGTH}}}$"}
+
+
 def _reason(schema: Schema, context: Context) -> Schema:
     return {**schema, "enum": [reason for reason in schema["enum"] if reason not in _NOT_THE_PLANNERS]} if "enum" in schema else schema
 
 
 _BY_NAME = {
+    "query": _query,
     "reason": _reason,
     "region": lambda schema, context: _one_of(context.of_kind("region")),
     "mask": lambda schema, context: _one_of(context.of_kind("mask")),

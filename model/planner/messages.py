@@ -44,7 +44,9 @@ def read(messages: Sequence[BaseMessage], tool_names: Sequence[str]) -> Conversa
         elif isinstance(message, AIMessage):
             _read_ai(message, conversation)
         elif isinstance(message, ToolMessage):
-            conversation.turns.append(Turn("reply", text=conversation.names.reply(_text(message.content))))
+            reply = _text(message.content)
+            conversation.turns.append(Turn("reply", text=conversation.names.reply(reply)))
+            conversation.context.read_outcomes(reply)
             conversation.context.handles = conversation.names.kinds
         elif not isinstance(message, SystemMessage):
             raise PlannerError(f"this planner cannot read a {message.type} message: give system, human, ai and tool messages")

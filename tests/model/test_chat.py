@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -165,6 +166,13 @@ def test_an_image_that_cannot_be_used_is_an_error(planner, block, words):
         planner.invoke(ask("Where is it?", block))
 
 
+def test_a_query_names_no_category_but_that_of_the_outcome(planner):
+    outcome = call_and_reply("apply_guideline", {}, "E4 rule_outcome birads_us_2013 decided BI-RADS 4C")
+    bound = planner.bound.bind_tools(planner.kwargs["tools"], tool_choice="search_guidelines")
+    _, arguments = only_call(bound.invoke(ask("Full report.") + DETECTED + SEGMENTED + outcome))
+    assert re.findall(r"\d\w*", arguments["query"]) in (["4C"], [])
+
+
 def test_plain_text_without_a_study(planner):
     assert only_call(planner.invoke("What does BI-RADS 3 mean?"))[0] == "search_guidelines"
 
@@ -187,8 +195,11 @@ def test_tools_of_all_kinds_are_bound(chat):
         mask: str
 
     abstain = described(("abstain",))[0]
-    name, _ = only_call(chat.bind_tools([detect_lesions, MeasureLesion, abstain]).invoke(ask("Where is it?")))
-    assert name == "detect_lesions"
+    known = ask("How big is it?") + DETECTED + SEGMENTED
+    for name in ("detect_lesions", "MeasureLesion", "abstain"):
+        made, arguments = only_call(chat.bind_tools([detect_lesions, MeasureLesion, abstain], tool_choice=name).invoke(known))
+        assert made == name
+        assert name != "MeasureLesion" or arguments == {"mask": "E3"}
 
 
 @pytest.mark.parametrize("choice", ["abstain", {"type": "function", "function": {"name": "abstain"}}])
