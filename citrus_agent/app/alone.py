@@ -16,6 +16,7 @@ from citrus_agent.core.case import Case
 from citrus_agent.core.errors import CitrusError, InputError, ToolArgumentError, ToolFailure
 from citrus_agent.core.evidence import Evidence, Mask, Region
 from citrus_agent.graphs.acting import evidence_of
+from citrus_agent.tools.segment_lesion import tight_box
 
 GIVEN = "given"
 """``tool`` of evidence that a person brought."""
@@ -53,10 +54,8 @@ def give_mask(case: Case, path: Path, image: int = 0) -> str:
         raise InputError(
             f"the mask is {mask.shape[1]}x{mask.shape[0]} px, the image {reference.width}x{reference.height}: give one of its size"
         )
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = (float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])) if rows.size else None
     fields = {"image": reference.blob, "simulated": case.study.simulated, "validated_scope": False}
-    return case.evidence.add(Mask(tool=GIVEN, blob=case.put_mask(mask), box=box, area_px=int(mask.sum()), **fields))
+    return case.evidence.add(Mask(tool=GIVEN, blob=case.put_mask(mask), box=tight_box(mask), area_px=int(mask.sum()), **fields))
 
 
 def give_region(case: Case, box: Sequence[float], image: int = 0) -> str:
